@@ -1,0 +1,47 @@
+"""The steps of an export, in order."""
+
+import warnings
+from pathlib import Path
+
+import torch
+import transformers
+
+from export.conversion import convert_encoder, load_original, load_tokenizer, save_script, script_encoder
+from export.layout import read_layout
+from export.repository import ExportedModel, write_repository
+from export.settings import Precision
+from export.source import LocalModel
+from export.verification import verify
+
+
+def export_model(model: LocalModel, precision: Precision, key: str, exporter_version: str, folder: Path) -> None:
+    """Exports `model` into the empty `folder`: a complete repository, compared with the original. Raises `ExportError`."""
+    print(f"Exporting {model.name} ({precision}) ...", flush=True)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    layout = read_layout(model.folder)
+    original = load_original(layout)
+    tokenizer = load_tokenizer(layout, original)
+    described = ExportedModel.describe(
+        model,
+        layout,
+        tokenizer,
+        dimension=original.config.hidden_size,
+        precision=precision,
+        versions={"exporter": exporter_version, "torch": torch.__version__},
+        export_key=key,
+    )
+    write_repository(folder, described, tokenizer)
+    weights = folder / "encoder" / "1" / "model.pt"
+    with warnings.catch_warnings():
+        # TorchScript and its quantization are deprecated in torch and what Triton's LibTorch backend takes.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        save_script(script_encoder(convert_encoder(original, layout.architecture), precision), weights)
+        script = torch.jit.load(str(weights), map_location="cpu")
+    least = verify(script, original, tokenizer.max_seq_length, precision)
+    print(
+        f"Exported {model.name}, {described.dimension} dimensions, at most {tokenizer.max_seq_length} tokens; "
+        f"least cosine of a token to the original {least:.7f}.",
+        flush=True,
+    )

@@ -1,0 +1,133 @@
+"""A complete Triton model repository: the hand-written one, with what depends on the model filled in."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelWarmup
+
+from export.conversion import TextTokenizer
+from export.layout import SentenceTransformerLayout
+from export.source import LocalModel
+
+HAND_WRITTEN = Path(__file__).resolve().parent.parent / "model_repository"
+STEPS = ("tokenizer", "encoder", "pooling", "sentence_embedding")
+
+# As the tokenizer step pads (model_repository/tokenizer/1/tokenization.py; a test holds the two together).
+WARM_UP_LENGTHS = (16, 32, 64, 128, 256, 512)
+WARM_UP_TEXT = "갈비탕"
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """What the repository says of its model, as parameters of the ensemble."""
+
+    model_name: str
+    model_revision: str
+    dimension: int
+    max_seq_length: int
+    normalizes: bool
+    precision: str
+    exporter_version: str
+    torch_version: str
+    export_key: str  # equal for exports of the same model by the same exporter
+
+    @classmethod
+    def describe(
+        cls,
+        model: LocalModel,
+        layout: SentenceTransformerLayout,
+        tokenizer: TextTokenizer,
+        dimension: int,
+        precision: str,
+        versions: dict[str, str],
+        export_key: str,
+    ) -> "ExportedModel":
+        return cls(
+            model_name=model.name,
+            model_revision=model.revision,
+            dimension=dimension,
+            max_seq_length=tokenizer.max_seq_length,
+            normalizes=layout.normalizes,
+            precision=precision,
+            exporter_version=versions["exporter"],
+            torch_version=versions["torch"],
+            export_key=export_key,
+        )
+
+    def parameters(self) -> dict[str, str]:
+        """Each field as Triton's configuration holds it: a string, booleans as `true` and `false`."""
+        return {
+            name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in vars(self).items()
+        }
+
+
+def write_repository(folder: Path, model: ExportedModel, tokenizer: TextTokenizer) -> None:
+    """Fills `folder` with everything but `encoder/1/model.pt`."""
+    ignored = shutil.ignore_patterns(".gitkeep", "__pycache__")
+    shutil.copytree(HAND_WRITTEN, folder, ignore=ignored, dirs_exist_ok=True)
+    tokenizer.tokenizer.save(str(folder / "tokenizer" / "1" / "tokenizer.json"), pretty=False)
+    configs = {step: read_config(folder / step / "config.pbtxt") for step in STEPS}
+    _set_width(configs, model.dimension)
+    for name, value in model.parameters().items():
+        configs["sentence_embedding"].parameters[name].string_value = value
+    configs["pooling"].parameters["normalizes"].string_value = model.parameters()["normalizes"]
+    _add_warm_up(folder, configs, model)
+    for step, config in configs.items():
+        (folder / step / "config.pbtxt").write_text(text_format.MessageToString(config, as_utf8=True), encoding="utf-8")
+
+
+def read_config(path: Path) -> ModelConfig:
+    """A `config.pbtxt`, through Triton's own protobuf."""
+    return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())
+
+
+def _set_width(configs: dict[str, ModelConfig], dimension: int) -> None:
+    """Puts the model's dimension where the hand-written configurations say -1 for the last axis of a vector."""
+    for config in configs.values():
+        for tensor in (*config.input, *config.output):
+            if tensor.name in {"token_embeddings", "embedding", "normalized_embedding"}:
+                tensor.dims[-1] = dimension
+
+
+def _add_warm_up(folder: Path, configs: dict[str, ModelConfig], model: ExportedModel) -> None:
+    """One warm-up request for the tokenizer and the pooling step, one for each padded length for the encoder."""
+    text = WARM_UP_TEXT.encode()
+    warm_up = configs["tokenizer"].model_warmup.add(name="one_text", batch_size=1)
+    _add_input(warm_up, configs["tokenizer"], "text", [1], _data(folder, "tokenizer", "one_text", _serialized(text)))
+    lengths = sorted({min(length, model.max_seq_length) for length in WARM_UP_LENGTHS})
+    for length in lengths:
+        # A mask of ones: on a mask of zeros the encoder would have nothing to do.
+        ones = _data(folder, "encoder", f"mask_{length}", np.ones(length, dtype=np.int64).tobytes())
+        warm_up = configs["encoder"].model_warmup.add(name=f"length_{length}", batch_size=1)
+        _add_input(warm_up, configs["encoder"], "input_ids", [length], None)
+        _add_input(warm_up, configs["encoder"], "attention_mask", [length], ones)
+    warm_up = configs["pooling"].model_warmup.add(name="one_text", batch_size=1)
+    _add_input(warm_up, configs["pooling"], "token_embeddings", [lengths[0], model.dimension], None)
+    _add_input(warm_up, configs["pooling"], "attention_mask", [lengths[0]], None)
+
+
+def _add_input(warm_up: ModelWarmup, config: ModelConfig, name: str, dims: list[int], data_file: str | None) -> None:
+    """An input of a warm-up request; without a data file it is all zeros."""
+    tensor = warm_up.inputs[name]
+    tensor.data_type = next(entry.data_type for entry in config.input if entry.name == name)
+    tensor.dims.extend(dims)
+    if data_file is None:
+        tensor.zero_data = True
+    else:
+        tensor.input_data_file = data_file
+
+
+def _data(folder: Path, step: str, name: str, content: bytes) -> str:
+    """Writes a warm-up data file where Triton looks for it, `<model>/warmup/<name>`."""
+    path = folder / step / "warmup" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return name
+
+
+def _serialized(text: bytes) -> bytes:
+    """A BYTES element as Triton reads it: its length as 4 bytes, little-endian, then itself."""
+    return len(text).to_bytes(4, "little") + text

@@ -1,0 +1,26 @@
+"""Triton's adapter to mean pooling: `token_embeddings` `[N, S, D]` to one vector a text."""
+
+import json
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+from mean_pooling import mean_pool, normalize
+
+
+class TritonPythonModel:
+    def initialize(self, args: dict[str, str]) -> None:
+        parameters = json.loads(args["model_config"])["parameters"]
+        self.normalizes = parameters["normalizes"]["string_value"] == "true"  # the model has a Normalize module
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        return [self.respond(request) for request in requests]
+
+    def respond(self, request: Any) -> Any:
+        token_embeddings = pb_utils.get_input_tensor_by_name(request, "token_embeddings").as_numpy()
+        attention_mask = pb_utils.get_input_tensor_by_name(request, "attention_mask").as_numpy()
+        mean = mean_pool(token_embeddings, attention_mask)
+        unit = normalize(mean)
+        vectors = {"embedding": unit if self.normalizes else mean, "normalized_embedding": unit}
+        # Triton takes only the outputs that were asked for.
+        asked = request.requested_output_names()
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, vectors[name]) for name in asked])
