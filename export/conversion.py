@@ -1,12 +1,17 @@
 """The original model's weights and tokenizer, in the form that the repository holds."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer, normalizers
 from torch import nn
+from torch.ao.quantization import float16_dynamic_qconfig, per_channel_dynamic_qconfig, quantize_dynamic
 from transformers import AutoModel, AutoTokenizer
 
 from export.encoder import PackedEncoder
@@ -26,15 +31,22 @@ class TextTokenizer:
 def load_original(layout: SentenceTransformerLayout) -> Any:
     """The original encoder in eager mode, float32, from safetensors alone. Raises `UnsupportedModel`."""
     try:
-        model = AutoModel.from_pretrained(
+        model, report = AutoModel.from_pretrained(
             layout.transformer_folder,
             use_safetensors=True,
             local_files_only=True,
             dtype=torch.float32,
             attn_implementation="eager",
+            output_loading_info=True,
         )
     except OSError as error:
         raise UnsupportedModel("The model has no weights as safetensors, and no other format is read.") from error
+    except SafetensorError as error:
+        raise UnsupportedModel(f"The model's safetensors cannot be read: {error}.") from error
+    # transformers makes up what a file lacks. The pooler is not used: the sentence's vector is a mean.
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
+    if missing:
+        raise UnsupportedModel(f"The model's safetensors lack {len(missing)} of its weights, {missing[0]} among them.")
     return model.eval()
 
 
@@ -63,7 +75,7 @@ def load_tokenizer(layout: SentenceTransformerLayout, original: Any) -> TextToke
 
 def _lowercases(normalizer: Any) -> bool:
     if isinstance(normalizer, normalizers.Sequence):
-        return any(_lowercases(step) for step in normalizer)
+        return any(_lowercases(normalizer[place]) for place in range(len(normalizer)))
     return isinstance(normalizer, normalizers.Lowercase) or bool(getattr(normalizer, "lowercase", False))
 
 
@@ -86,7 +98,8 @@ def convert_encoder(original: Any, architecture: str) -> PackedEncoder:
         token_type = embeddings.token_type_embeddings.weight[0]
         encoder.position_embeddings.copy_(embeddings.position_embeddings.weight + token_type)
         encoder.embedding_norm.load_state_dict(embeddings.LayerNorm.state_dict())
-        for layer, source in zip(encoder.layers, original.encoder.layer, strict=True):
+        layers: Any = encoder.layers
+        for layer, source in zip(layers, original.encoder.layer, strict=True):
             attention = source.attention.self
             parts = (attention.query, attention.key, attention.value)
             layer.query_key_value.weight.copy_(torch.cat([part.weight for part in parts]))
@@ -99,22 +112,31 @@ def convert_encoder(original: Any, architecture: str) -> PackedEncoder:
     return encoder.eval()
 
 
-def script_encoder(encoder: PackedEncoder, precision: Precision) -> torch.jit.ScriptModule:
+@contextmanager
+def _deprecation_is_known() -> Iterator[None]:
+    """TorchScript and its quantization are deprecated in torch, and what Triton's LibTorch backend takes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@_deprecation_is_known()
+def script_encoder(encoder: PackedEncoder, precision: Precision) -> Any:
     """TorchScript of `encoder` at `precision`; the embedding table is in half precision unless that is float32.
 
     float16 and int8 pack the linear layers' weights through FBGEMM; activations and sums stay in float32
-    (int8 quantizes activations per call).
+    (int8: weights by output channel, activations anew in each call).
     """
     module: nn.Module = encoder
     if precision != "float32":
-        dtype = torch.float16 if precision == "float16" else torch.qint8
-        module = torch.ao.quantization.quantize_dynamic(encoder, {nn.Linear}, dtype=dtype)
+        recipe = float16_dynamic_qconfig if precision == "float16" else per_channel_dynamic_qconfig
+        module = quantize_dynamic(encoder, {nn.Linear: recipe})
         module.word_embeddings = nn.Parameter(encoder.word_embeddings.half(), requires_grad=False)
-    scripted = torch.jit.script(module)
-    assert isinstance(scripted, torch.jit.ScriptModule)
-    return scripted
+    return torch.jit.script(module)
 
 
-def save_script(script: torch.jit.ScriptModule, path: Path) -> None:
-    """Writes `model.pt`."""
+@_deprecation_is_known()
+def save_script(script: Any, path: Path) -> Any:
+    """Writes TorchScript to `path`; answers what a server will load from there."""
     script.save(str(path))
+    return torch.jit.load(str(path), map_location="cpu")

@@ -5,7 +5,7 @@ runs every linear layer on that, and pads only around the attention. Texts are t
 about `CHUNK_TOKENS` real tokens, so that the activations stay in the processor's cache.
 """
 
-from typing import List, Optional
+from typing import Optional
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,8 @@ class PackedLayer(nn.Module):
         if bias is not None:
             context = context.index_select(0, place)
         tokens = self.attention_norm(tokens + self.attention_output(context))
-        return self.output_norm(tokens + self.output(functional.gelu(self.intermediate(tokens))))
+        encoded: Tensor = self.output_norm(tokens + self.output(functional.gelu(self.intermediate(tokens))))
+        return encoded
 
 
 class PackedEncoder(nn.Module):
@@ -88,8 +89,8 @@ class PackedEncoder(nn.Module):
         extents = (columns * mask).amax(1)  # columns up to the last real token
         output = torch.zeros(batch, length, self.position_embeddings.size(1))
         order = extents.argsort()
-        counts: List[int] = mask.sum(1)[order].tolist()
-        sorted_extents: List[int] = extents[order].tolist()
+        counts: list[int] = mask.sum(1)[order].tolist()
+        sorted_extents: list[int] = extents[order].tolist()
         start = 0
         while start < batch:
             end = start + 1
@@ -109,8 +110,9 @@ class PackedEncoder(nn.Module):
         """One forward over all rows given: `[B, S]` each, `mask` BOOL; answers `[B, S, D]`."""
         batch, length = input_ids.size(0), input_ids.size(1)
         place = mask.reshape(-1).nonzero().squeeze(1)
-        tokens = self.word_embeddings[input_ids.reshape(-1).index_select(0, place)].float()
-        tokens = tokens + self.position_embeddings[positions.reshape(-1).index_select(0, place)]
+        # `embedding` refuses an id outside the table, where an index would count a negative one from the end.
+        tokens = functional.embedding(input_ids.reshape(-1).index_select(0, place), self.word_embeddings).float()
+        tokens += functional.embedding(positions.reshape(-1).index_select(0, place), self.position_embeddings)
         tokens = self.embedding_norm(tokens)
         bias: Optional[Tensor] = None  # noqa: UP045
         if tokens.size(0) < batch * length:

@@ -27,7 +27,8 @@ def read_layout(folder: Path) -> SentenceTransformerLayout:
     kinds = [kind for kind, _ in modules]
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise UnsupportedModel(
-            f"The modules {' → '.join(kinds)} are not supported: it takes Transformer → Pooling, with or without Normalize."
+            f"The modules {' → '.join(kinds)} are not supported: it takes Transformer → Pooling → Normalize, the last "
+            "of which may be absent."
         )
     transformer_folder, pooling_folder = modules[0][1], modules[1][1]
     _check_pooling(_read(pooling_folder / "config.json"))
@@ -45,7 +46,7 @@ def read_layout(folder: Path) -> SentenceTransformerLayout:
 
 
 def _read_transformer_settings(folder: Path) -> dict[str, Any]:
-    """`sentence_bert_config.json`, or what sentence-transformers called it for other architectures; `{}` without one."""
+    """`sentence_bert_config.json`, or what older versions called it for other architectures; `{}` without one."""
     for name in ("bert", "roberta", "xlm-roberta"):
         path = folder / f"sentence_{name}_config.json"
         if path.exists():

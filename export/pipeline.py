@@ -1,6 +1,5 @@
 """The steps of an export, in order."""
 
-import warnings
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from export.verification import verify
 
 
 def export_model(model: LocalModel, precision: Precision, key: str, exporter_version: str, folder: Path) -> None:
-    """Exports `model` into the empty `folder`: a complete repository, compared with the original. Raises `ExportError`."""
+    """A complete repository in the empty `folder`, compared with the original. Raises `ExportError`."""
     print(f"Exporting {model.name} ({precision}) ...", flush=True)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -32,13 +31,8 @@ def export_model(model: LocalModel, precision: Precision, key: str, exporter_ver
         export_key=key,
     )
     write_repository(folder, described, tokenizer)
-    weights = folder / "encoder" / "1" / "model.pt"
-    with warnings.catch_warnings():
-        # TorchScript and its quantization are deprecated in torch and what Triton's LibTorch backend takes.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
-        save_script(script_encoder(convert_encoder(original, layout.architecture), precision), weights)
-        script = torch.jit.load(str(weights), map_location="cpu")
+    encoder = convert_encoder(original, layout.architecture)
+    script = save_script(script_encoder(encoder, precision), folder / "encoder" / "1" / "model.pt")
     least = verify(script, original, tokenizer.max_seq_length, precision)
     print(
         f"Exported {model.name}, {described.dimension} dimensions, at most {tokenizer.max_seq_length} tokens; "

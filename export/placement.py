@@ -80,7 +80,7 @@ def _export(source: ModelSource, settings: Settings, key: str, finished: Path) -
 def _point(link: Path, target: Path) -> None:
     """Moves the link in one rename; a reader sees the old target or the new one."""
     relative = os.path.relpath(target, link.parent)
-    if link.is_symlink() and os.readlink(link) == relative:
+    if link.is_symlink() and str(link.readlink()) == relative:
         return
     if link.exists() and not link.is_symlink():
         raise OSError(f"{link.name} is a folder, and must be a link that the export makes; remove it")

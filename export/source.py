@@ -61,7 +61,7 @@ def parse_source(model: str, revision: str) -> ModelSource:
             raise ModelNotFound(f"MODEL={model}: the package is not installed; `pip install {package}`.") from None
         return ModelSource("package", PACKAGES[package], package, version, f"package:{package}=={version}")
     folder = Path(model).expanduser()
-    if folder.is_dir():
+    if model and folder.is_dir():
         digest = content_digest(folder)
         return ModelSource("folder", folder.resolve().name, str(folder), digest, f"folder:{digest}")
     if model.startswith(("/", ".", "~")) or not _HUB_ID.fullmatch(model):
@@ -80,7 +80,8 @@ def locate(source: ModelSource) -> LocalModel:
         return LocalModel(Path(source.location).expanduser(), source.name, source.revision)
     if source.kind == "package":
         spec = importlib.util.find_spec(source.location)
-        assert spec is not None and spec.origin is not None  # parse_source saw it installed
+        if spec is None or spec.origin is None:
+            raise ModelNotFound(f"MODEL=package:{source.location}: the package cannot be imported.")
         folder = Path(spec.origin).parent / "model"
         return LocalModel(folder, source.name, content_digest(folder))
     folder = _cached(source) or _download(source)
@@ -90,7 +91,9 @@ def locate(source: ModelSource) -> LocalModel:
 def content_digest(folder: Path) -> str:
     """`sha256-` and the digest of all that an export reads in `folder`: names and contents."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in {".json", ".txt", ".model", ".safetensors"}):
+    for path in sorted(
+        path for path in folder.rglob("*") if path.suffix in {".json", ".txt", ".model", ".safetensors"}
+    ):
         digest.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
             while block := file.read(1 << 20):

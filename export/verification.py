@@ -11,7 +11,7 @@ from export.settings import Precision
 
 # The least cosine between a token's embedding from the exported graph and from the original, over all tokens tried.
 # float32 differs by the order of its sums alone; float16 by 11-bit weights; int8 by 8-bit weights and activations.
-MINIMUM_COSINE: dict[Precision, float] = {"float32": 0.999999, "float16": 0.99999, "int8": 0.97}
+MINIMUM_COSINE: dict[Precision, float] = {"float32": 0.999999, "float16": 0.99999, "int8": 0.85}
 
 
 def verification_shapes(max_seq_length: int) -> Iterator[tuple[int, int]]:

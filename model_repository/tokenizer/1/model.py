@@ -28,7 +28,9 @@ class TritonPythonModel:
             except InvalidText as error:
                 decoded.append(error)
         # All requests are tokenized in one call, and each is padded to its own bucket.
-        encodings = iter(self.tokenizer.encode_batch([text for texts in decoded if isinstance(texts, list) for text in texts]))
+        encodings = iter(
+            self.tokenizer.encode_batch([text for texts in decoded if isinstance(texts, list) for text in texts])
+        )
         return [self.respond(texts, encodings) for texts in decoded]
 
     def respond(self, texts: "list[str] | InvalidText", encodings: Any) -> Any:

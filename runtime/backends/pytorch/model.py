@@ -1,4 +1,4 @@
-"""The backend `pytorch` where Triton has no C++ LibTorch backend: runs a model's TorchScript through the Python backend.
+"""The backend `pytorch` where Triton has no C++ LibTorch backend: runs TorchScript through the Python backend.
 
 It reads the same configuration as the C++ backend does: inputs by the names of `forward`'s arguments, outputs in the
 order of the configuration, threads from `INTRA_OP_THREAD_COUNT` and `INTER_OP_THREAD_COUNT`.

@@ -1,0 +1,52 @@
+# The interface of the project: `make help`. Settings are environment variables; `make run NAME=value` sets them too.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+CHECKED := export model_repository proxy runtime tests
+STAND_IN := build/stand-in/multilingual-MiniLM-L12
+export PYTHON TORCH_INDEX_URL
+
+.PHONY: help setup setup-dev run export test check perf stand-in lock clean
+
+help: ## Show this help
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
+
+run: setup ## Set up, export the model where it is not there yet, start Triton and the proxy
+	@exec $(BIN)/python -m runtime
+
+setup: $(VENV)/run.installed ## Install what the service needs into .venv
+
+export: setup ## Export MODEL at PRECISION to build/model_repository
+	@$(BIN)/python -m export
+
+test: setup-dev ## Run every test, those with a real Triton included
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(TESTS)
+
+check: setup-dev ## Format, lint and type check
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/mypy
+
+perf: setup ## Measure the running ensemble with perf_analyzer, over HTTP and gRPC
+	@$(BIN)/python -m runtime.perf
+
+stand-in: setup-dev ## Write a stand-in model in the shape of the default one; run it with MODEL=build/stand-in/...
+	@$(BIN)/python -m export.stand_in $(STAND_IN)
+
+setup-dev: $(VENV)/dev.installed
+
+$(VENV)/%.installed: requirements/%.lock requirements/install.sh
+	@requirements/install.sh $(VENV) $<
+	@touch $@
+
+lock: ## Resolve the dependency groups of pyproject.toml into requirements/*.lock (needs uv)
+	uv pip compile -q --upgrade $(LOCK_OPTIONS) --group run -o requirements/run.lock
+	uv pip compile -q --upgrade $(LOCK_OPTIONS) --group dev -c requirements/run.lock -o requirements/dev.lock
+
+LOCK_OPTIONS := --universal --fork-strategy fewest --python-version 3.10 --override requirements/overrides.txt \
+	--no-emit-package torch --generate-hashes --no-annotate --no-header
+
+clean: ## Remove everything that was made here: the environment, the exports, caches
+	rm -rf $(VENV) build .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,168 @@
+"""Stand-in models: the exact shape of paraphrase-multilingual-MiniLM-L12-v2 on seeded random weights.
+
+For machines that reach no model hub. The vectors mean nothing; sizes, speed, memory and numerics are the model's own.
+`python -m export.stand_in FOLDER` writes one in sentence-transformers layout; `--small` a quick one for tests.
+"""
+
+import argparse
+import io
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers.utils import sentencepiece_model_pb2_new as sentencepiece_model_pb2
+
+CORPUS = Path(__file__).resolve().parent.parent / "tests" / "data" / "recipes.txt"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What sets the cost of a model."""
+
+    layers: int
+    width: int
+    heads: int
+    inner: int
+    vocabulary: int
+    positions: int = 512
+    max_seq_length: int = 128
+
+
+# Of the model's config.json and sentence_bert_config.json.
+MULTILINGUAL_MINILM_L12 = Shape(layers=12, width=384, heads=12, inner=1536, vocabulary=250_037)
+SMALL = Shape(layers=2, width=64, heads=4, inner=128, vocabulary=8_000)
+
+_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]  # ids 0 to 3, as XLM-RoBERTa has them; <mask> comes last
+
+
+def write_stand_in(folder: Path, shape: Shape, corpus: Path = CORPUS, seed: int = 20) -> None:
+    """Writes the model into `folder` (made where it is missing). Equal arguments give equal files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_encoder(folder, shape, seed)
+    tokenizer = train_tokenizer(corpus.read_text(encoding="utf-8").splitlines(), shape.vocabulary, seed)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        mask_token="<mask>",
+        model_max_length=512,  # not the limit in force, as in the original's files
+    ).save_pretrained(folder)
+    _write_json(folder / "sentence_bert_config.json", {"max_seq_length": shape.max_seq_length, "do_lower_case": False})
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    _write_json(
+        folder / "1_Pooling" / "config.json",
+        {"word_embedding_dimension": shape.width, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True},
+    )
+    modules = [("0", "", "Transformer"), ("1", "1_Pooling", "Pooling")]
+    _write_json(
+        folder / "modules.json",
+        [
+            {"idx": int(name), "name": name, "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for name, path, kind in modules
+        ],
+    )
+
+
+def _write_encoder(folder: Path, shape: Shape, seed: int) -> None:
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=shape.inner,
+        max_position_embeddings=shape.positions,
+        pad_token_id=0,  # as in the original's config.json, whatever its tokenizer says
+    )
+    model = BertModel(config).eval()
+    with torch.no_grad():
+        # BERT's initial weights are so small that a layer hardly changes its input; trained ones are larger. Larger
+        # weights make an error of a layer show in the vectors.
+        for name, parameter in model.named_parameters():
+            if "LayerNorm" not in name and "embeddings" not in name and parameter.dim() == 2:
+                parameter.mul_(2.0)
+    model.save_pretrained(folder)
+
+
+def train_tokenizer(lines: Sequence[str], vocabulary: int, seed: int) -> Tokenizer:
+    """A Unigram tokenizer as XLM-RoBERTa's: SentencePiece's `nmt_nfkc` normalizer, `▁` for spaces, `<s> … </s>`.
+
+    A small corpus gives some thousand pieces; the rest, up to `vocabulary`, are made up and score so low that they
+    are hardly ever chosen: they give the tokenizer its real size in memory.
+    """
+    trained = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=trained,
+        model_type="unigram",
+        vocab_size=min(6_000, vocabulary),
+        hard_vocab_limit=False,
+        character_coverage=1.0,
+        normalization_rule_name="nmt_nfkc",
+        num_threads=1,
+        minloglevel=2,
+    )
+    model_class: Any = vars(sentencepiece_model_pb2)["ModelProto"]  # protobuf makes it at run time
+    model = model_class.FromString(trained.getvalue())
+    pieces = [(piece.piece, piece.score) for piece in model.pieces if piece.type == piece.NORMAL]
+    pieces = [(token, 0.0) for token in _SPECIAL] + pieces
+    taken = {token for token, _ in pieces}
+    lowest = min(score for _, score in pieces)
+    # The original's tokenizer ends at 250,002 and its table at 250,037: some rows no token points to.
+    size = vocabulary - 35
+    for filler in _fillers(seed):
+        if len(pieces) == size - 1:
+            break
+        if filler not in taken:
+            taken.add(filler)
+            pieces.append((filler, lowest - 10.0))
+    pieces.append(("<mask>", 0.0))
+
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=_SPECIAL.index("<unk>"), byte_fallback=False))
+    tokenizer.normalizer = normalizers.Precompiled(model.normalizer_spec.precompiled_charsmap)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")]
+    )
+    tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return tokenizer
+
+
+def _fillers(seed: int) -> Iterator[str]:
+    """Endless made-up pieces of two to four Hangul syllables, CJK characters or Latin letters."""
+    generator = random.Random(seed)
+    ranges = ((0xAC00, 0xD7A3), (0x4E00, 0x9FA5), (ord("a"), ord("z")))
+    while True:
+        first, last = generator.choice(ranges)
+        piece = "".join(chr(generator.randint(first, last)) for _ in range(generator.randint(2, 4)))
+        yield generator.choice(("▁", "")) + piece
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m export.stand_in", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--small", action="store_true", help="2 layers of width 64 instead of 12 of width 384")
+    options = parser.parse_args()
+    write_stand_in(options.folder, SMALL if options.small else MULTILINGUAL_MINILM_L12)
+    print(f"Wrote {options.folder}. Run it with: make run MODEL={options.folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The steps' own files, loaded as Triton loads them: by path, with a fake `triton_python_backend_utils`."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3] / "model_repository"
+
+
+class FakeTensor:
+    def __init__(self, name: str, values: np.ndarray[Any, Any]) -> None:
+        self._name, self._values = name, values
+
+    def name(self) -> str:
+        return self._name
+
+    def as_numpy(self) -> np.ndarray[Any, Any]:
+        return self._values
+
+
+class FakeTritonError:
+    INVALID_ARG = 3
+
+    def __init__(self, message: str, code: int) -> None:
+        self._message, self._code = message, code
+
+    def message(self) -> str:
+        return self._message
+
+    def code(self) -> int:
+        return self._code
+
+
+class FakeResponse:
+    def __init__(self, output_tensors: list[FakeTensor] | None = None, error: FakeTritonError | None = None) -> None:
+        self._outputs, self._error = output_tensors or [], error
+
+    def output_tensors(self) -> list[FakeTensor]:
+        return self._outputs
+
+    def error(self) -> FakeTritonError | None:
+        return self._error
+
+
+class FakeRequest:
+    def __init__(self, asked: list[str] | None = None, **inputs: np.ndarray[Any, Any]) -> None:
+        self._asked = asked or []
+        self._inputs = inputs
+
+    def inputs(self) -> list[FakeTensor]:
+        return [FakeTensor(name, values) for name, values in self._inputs.items()]
+
+    def requested_output_names(self) -> list[str]:
+        return self._asked
+
+
+def fake_backend_utils() -> ModuleType:
+    """The few names of `triton_python_backend_utils` that the steps use; an integration test sees the real ones."""
+    module: Any = ModuleType("triton_python_backend_utils")
+    module.Tensor = FakeTensor
+    module.TritonError = FakeTritonError
+    module.InferenceResponse = FakeResponse
+    module.get_input_tensor_by_name = lambda request, name: next(
+        (tensor for tensor in request.inputs() if tensor.name() == name), None
+    )
+    return module  # type: ignore[no-any-return]
+
+
+Load = Callable[[str, str], Any]
+
+
+@pytest.fixture
+def load() -> Iterator[Load]:
+    """`load("tokenizer", "tokenization")` imports `model_repository/tokenizer/1/tokenization.py` afresh."""
+    before = dict(sys.modules)
+    path_before = list(sys.path)
+    sys.modules["triton_python_backend_utils"] = fake_backend_utils()
+
+    def load_module(step: str, name: str) -> Any:
+        folder = REPOSITORY / step / "1"
+        sys.path.insert(0, str(folder))
+        spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+
+    yield load_module
+    sys.path[:] = path_before
+    for name in ("triton_python_backend_utils", "tokenization", "mean_pooling", "model"):
+        sys.modules.pop(name, None)
+        if name in before:
+            sys.modules[name] = before[name]

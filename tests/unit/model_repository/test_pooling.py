@@ -1,0 +1,65 @@
+"""The pooling step against sentence-transformers' modules, and its adapter with a fake Triton."""
+
+import doctest
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+
+from tests.unit.model_repository.conftest import FakeRequest, Load
+
+TOLERANCE = 1e-6
+
+
+def embeddings_and_mask(texts: int = 5, length: int = 9, width: int = 8) -> tuple[Any, Any]:
+    generator = np.random.default_rng(7)
+    lengths = generator.integers(1, length + 1, texts)
+    mask = (np.arange(length) < lengths[:, None]).astype(np.int64)
+    return generator.normal(size=(texts, length, width)).astype(np.float32) * 3, mask
+
+
+def test_the_examples_in_the_docstrings(load: Load) -> None:
+    assert doctest.testmod(load("pooling", "mean_pooling")).failed == 0
+
+
+def test_equals_sentence_transformers(load: Load) -> None:
+    mean_pooling = load("pooling", "mean_pooling")
+    embeddings, mask = embeddings_and_mask()
+    features = {"token_embeddings": torch.from_numpy(embeddings), "attention_mask": torch.from_numpy(mask)}
+    expected = Pooling(8, "mean")(features)["sentence_embedding"]
+    found = mean_pooling.mean_pool(embeddings, mask)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected.numpy(), atol=TOLERANCE)
+    unit = Normalize()({"sentence_embedding": expected})["sentence_embedding"]
+    np.testing.assert_allclose(mean_pooling.normalize(found), unit.numpy(), atol=TOLERANCE)
+
+
+def test_an_empty_mask_and_a_zero_vector_stay_zero(load: Load) -> None:
+    mean_pooling = load("pooling", "mean_pooling")
+    embeddings, mask = embeddings_and_mask()
+    mask[2] = 0
+    mean = mean_pooling.mean_pool(embeddings, mask)
+    assert not mean[2].any()
+    assert not mean_pooling.normalize(mean)[2].any()
+
+
+@pytest.mark.parametrize("normalizes", ["true", "false"])
+def test_the_adapter_gives_the_outputs_asked_for(load: Load, normalizes: str) -> None:
+    step = load("pooling", "model").TritonPythonModel()
+    step.initialize({"model_config": json.dumps({"parameters": {"normalizes": {"string_value": normalizes}}})})
+    embeddings, mask = embeddings_and_mask()
+    both = FakeRequest(["embedding", "normalized_embedding"], token_embeddings=embeddings, attention_mask=mask)
+    one = FakeRequest(["embedding"], token_embeddings=embeddings[:1], attention_mask=mask[:1])
+    first, second = (
+        {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
+        for response in step.execute([both, one])
+    )
+    assert sorted(first) == ["embedding", "normalized_embedding"]
+    assert sorted(second) == ["embedding"]
+    lengths = np.linalg.norm(first["embedding"], axis=1)
+    assert np.allclose(lengths, 1) == (normalizes == "true")
+    np.testing.assert_allclose(np.linalg.norm(first["normalized_embedding"], axis=1), 1, atol=TOLERANCE)
+    np.testing.assert_allclose(second["embedding"], first["embedding"][:1], atol=TOLERANCE)
