@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-SETTINGS = {"pydantic", "pydantic_settings"}
+SETTINGS = {"pydantic", "pydantic_core", "pydantic_settings"}
 
 ALLOWED = {
     "model_repository": {"numpy", "tokenizers", "triton_python_backend_utils", "tokenization", "mean_pooling"},
@@ -20,7 +20,7 @@ ALLOWED = {
     "runtime": SETTINGS | {"runtime"},
     "runtime/backends": {"numpy", "torch", "triton_python_backend_utils"},
     "proxy": SETTINGS
-    | {"aiohttp", "fastapi", "numpy", "orjson", "proxy", "starlette", "tritonclient", "uvicorn", "yarl"},
+    | {"aiohttp", "async_timeout", "fastapi", "numpy", "orjson", "proxy", "starlette", "tritonclient", "uvicorn", "yarl"},
 }  # fmt: skip
 
 

@@ -1,0 +1,81 @@
+"""`python -m proxy`: reads the settings, takes the port and serves until SIGTERM or Ctrl-C."""
+
+import errno
+import socket
+import sys
+from contextlib import suppress
+
+import uvicorn
+
+from proxy.app import create_app
+from proxy.logs import configure_logging
+from proxy.settings import InvalidSettings, Settings, read_settings
+
+# Requests under way at SIGTERM get this long; the whole service is to stop within 5 s.
+_SHUTDOWN_SECONDS = 4
+# nginx keeps connections to its upstream for 60 s. The side that closes first must be the client's, or a request can
+# meet a connection that is being closed.
+_IDLE_SECONDS = 75
+
+
+class AddressTaken(Exception):
+    """The proxy cannot listen where the settings say; one sentence that names the settings."""
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A bound socket. uvicorn's own way ends in a message that names neither the port nor the setting."""
+    host, port = settings.proxy_host, settings.proxy_port
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise AddressTaken(f"PROXY_HOST {host!r} is not an address to listen on: {error.strerror}.") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        # Bound is not yet taken: with SO_REUSEADDR two may bind, and the second to listen fails.
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise AddressTaken(
+                f"Port {port} is taken: stop what listens there or set PROXY_PORT to another."
+            ) from error
+        raise AddressTaken(
+            f"The proxy cannot listen on port {port} (PROXY_PORT) of {host} (PROXY_HOST): {error.strerror}."
+        ) from error
+    return listener
+
+
+def main() -> int:
+    """The exit code: 2 for a setting that cannot be, 1 for an address that cannot be had."""
+    try:
+        settings = read_settings()
+    except InvalidSettings as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        listener = listen(settings)
+    except AddressTaken as error:
+        print(error, file=sys.stderr)
+        return 1
+    configure_logging(settings.log_level, settings.log_format)
+    config = uvicorn.Config(
+        create_app(settings),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_IDLE_SECONDS,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+    # uvicorn raises the signal once more when it has shut down in good order.
+    with listener, suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

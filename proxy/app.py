@@ -1,0 +1,57 @@
+"""The application: routes, errors and middleware put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from proxy.access_log import AccessLog
+from proxy.answers import LastResort, install_error_answers
+from proxy.body_limit import BodyLimit
+from proxy.embedder import Embedder
+from proxy.endpoints import make_routes
+from proxy.engine import TritonEmbedder
+from proxy.invalid_requests import install_invalid_request_answers
+from proxy.settings import Settings
+from proxy.triton_client import TritonClient
+
+
+def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
+    """The proxy for these settings, in front of `embedder` or, without one, of the Triton that the settings name."""
+    if embedder is None:
+        embedder = TritonEmbedder(TritonClient(settings.triton_url), settings.expected_model_name)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Start order does not matter: nothing is asked of Triton before a request needs it.
+        await embedder.open()
+        try:
+            yield
+        finally:
+            await embedder.close()
+
+    app = FastAPI(
+        title="Sentence embeddings",
+        description="Texts to vectors: a sentence-transformers model served by Triton on a CPU.",
+        version="1.0.0",
+        lifespan=lifespan,
+        # The service that this one stands in for took a body without a Content-Type as JSON.
+        strict_content_type=False,
+    )
+    app.include_router(make_routes(embedder, settings.deadline_seconds))
+    install_error_answers(app)
+    install_invalid_request_answers(app)
+
+    # The one added last is the outermost: everything is logged, and every answer has its CORS headers.
+    app.add_middleware(LastResort)
+    app.add_middleware(BodyLimit, max_mib=settings.max_body_mb)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_credentials="*" not in settings.cors_origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+    )
+    app.add_middleware(AccessLog)
+    return app

@@ -1,0 +1,40 @@
+"""What can go wrong while texts are embedded, in the domain's own terms: no HTTP, no Triton.
+
+EmbeddingError
+├── EngineUnavailable      away, not ready, or gone in the middle of an answer; asking again soon may work
+│   ├── EngineOverloaded   there, and with more to do than it takes on
+│   └── UnexpectedModel    there, and serving another model than the one that is wanted
+├── DeadlineExceeded       no answer in the time that a request has
+├── EngineFailed           an answer, and not one that can be used
+└── InvalidText            the engine does not take the text
+
+Each carries one sentence for the client: never a traceback, a path, an address or a text that was sent.
+"""
+
+
+class EmbeddingError(Exception):
+    """The root of all that is raised on purpose while texts are embedded."""
+
+
+class EngineUnavailable(EmbeddingError):
+    """The engine is away, not ready, or went away before its answer was complete."""
+
+
+class EngineOverloaded(EngineUnavailable):
+    """The engine turned the request away because too many wait already."""
+
+
+class UnexpectedModel(EngineUnavailable):
+    """The engine serves another model than `EXPECTED_MODEL`; its vectors must not be mixed with that one's."""
+
+
+class DeadlineExceeded(EmbeddingError):
+    """The engine did not answer in the time that the request had."""
+
+
+class EngineFailed(EmbeddingError):
+    """The engine answered with a failure of its own, or with something that is not what it promised."""
+
+
+class InvalidText(EmbeddingError):
+    """The engine refused a text as one that cannot be tokenized."""

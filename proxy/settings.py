@@ -1,0 +1,104 @@
+"""The proxy's settings: environment variables, read once at the start."""
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_ORIGIN = re.compile(r"https?://[^/?#@\s*]+")
+
+
+class InvalidSettings(Exception):
+    """A setting that the proxy cannot start with; one sentence that names the variable and what would be right."""
+
+
+def _lowercase(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable of its name in capitals; an empty one counts as unset."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
+
+    proxy_host: str = Field(default="127.0.0.1", description="Address that the proxy listens on; 0.0.0.0 for all.")
+    proxy_port: int = Field(default=8001, ge=1, le=65535, description="Port that the proxy listens on.")
+    triton_url: str = Field(
+        default="http://127.0.0.1:8000", description="Triton's HTTP address, as http://host:port or host:port."
+    )
+    deadline_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds that a request may take before it is answered with 504.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("*",),
+        description="Browser origins that may ask, comma separated; * for any, which sends no credentials.",
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lowercase)] = Field(
+        default="info", description="Least level that is logged; a request's line is at info."
+    )
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lowercase)] = Field(
+        default="text", description="Log lines as plain text, or as one JSON object each."
+    )
+    max_body_mb: int = Field(
+        default=20, ge=1, description="Largest request body in MiB; a larger one is refused with 413."
+    )
+    expected_model: str = Field(
+        default="",
+        description="Model that must be served, as its name or hub id; with any other the proxy answers 503.",
+    )
+
+    @field_validator("triton_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        problem = "should be http://host:port or host:port"
+        try:
+            parts = urlsplit(value.strip() if "://" in value else f"http://{value.strip()}")
+            port = parts.port
+        except ValueError:
+            raise ValueError(problem) from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            raise ValueError(problem)
+        if parts.path not in ("", "/") or parts.query or parts.fragment or port == 0:
+            raise ValueError(problem)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        # A browser's Origin has no trailing slash, so one here would never match.
+        return tuple(origin.strip().rstrip("/") for origin in value.split(",") if origin.strip())
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value != ("*",) and not (value and all(_ORIGIN.fullmatch(origin) for origin in value)):
+            raise ValueError("should be * alone or origins as https://host:port, comma separated")
+        return value
+
+    @property
+    def expected_model_name(self) -> str:
+        """The last part of a hub id is the name that a model goes by; empty for any model."""
+        return self.expected_model.strip().rstrip("/").rsplit("/", 1)[-1]
+
+
+def read_settings() -> Settings:
+    """The settings as the environment has them. Raises `InvalidSettings`."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise InvalidSettings(_explain(error)) from error
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    variable = str(first["loc"][0]).upper()
+    # Pydantic's messages read "Input should be …"; those of the validators above come after "Value error, ".
+    should = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{variable} is {str(first['input'])!r}: it {should}."

@@ -1,0 +1,233 @@
+"""Triton over HTTP: two questions to the ensemble, and the one place that knows Triton's and aiohttp's errors.
+
+tritonclient brings the codec (binary tensors both ways), aiohttp the transport: tritonclient's own asyncio client
+hides the connections, and which connection an answer came over is what tells one Triton process from the next.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import SimpleNamespace
+from typing import Any, Generic, TypeVar
+
+import aiohttp
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+from yarl import URL
+
+from proxy.errors import (
+    DeadlineExceeded,
+    EmbeddingError,
+    EngineFailed,
+    EngineOverloaded,
+    EngineUnavailable,
+    InvalidText,
+)
+
+ENSEMBLE = "sentence_embedding"
+
+# Past this many requests at once the rest waits here, where a deadline can still take it out of the queue.
+_MAX_CONNECTIONS = 64
+# A host that does not even refuse a connection is away; the whole deadline is not spent on finding out.
+_CONNECT_SECONDS = 2.0
+# Longer than pauses between requests, so that a new connection, and what it costs, is rare.
+_IDLE_SECONDS = 300.0
+
+_HEADER_LENGTH = "Inference-Header-Content-Length"
+
+# What Triton's messages say where its status alone does not tell: a model that is loading or a stub that is restarted
+# comes as 400, 404 or 500, and so does a text that its tokenizer step refuses (400).
+_NOT_READY = re.compile(r"unknown model|no available versions|not ready|is not healthy|is not found", re.IGNORECASE)
+_QUEUE_FULL = re.compile(r"queue size|overload|too many", re.IGNORECASE)
+_REFUSED_TEXT = re.compile(r"\btext \d+ is not valid", re.IGNORECASE)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reply(Generic[T]):
+    """An answer, and when the connection that it came over was picked."""
+
+    value: T
+    epoch: int  # connections made until then, that one included; two replies of one epoch are of one Triton process
+
+
+class _Picked:
+    """Which connection a request got; filled in by the trace."""
+
+    __slots__ = ("epoch", "reused")
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.reused = False
+
+
+class TritonClient:
+    """Asks one Triton. No method has a time limit of its own: the caller cancels."""
+
+    def __init__(self, url: str) -> None:
+        self._config_url = URL(f"{url}/v2/models/{ENSEMBLE}/config")
+        self._infer_url = URL(f"{url}/v2/models/{ENSEMBLE}/infer")
+        self._session: aiohttp.ClientSession | None = None
+        self._connections_made = 0
+
+    async def open(self) -> None:
+        """Makes the pool of connections; none is opened yet."""
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(self._connection_made)
+        trace.on_connection_reuseconn.append(self._connection_reused)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS, keepalive_timeout=_IDLE_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+            trace_configs=[trace],
+        )
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def config(self) -> Reply[Any]:
+        """The ensemble's model configuration, parsed from JSON. Raises `EmbeddingError`."""
+        content, _, epoch = await self._exchange("GET", self._config_url)
+        try:
+            return Reply(json.loads(content), epoch)
+        except (ValueError, RecursionError) as error:
+            raise EngineFailed("The engine's model configuration is not JSON.") from error
+
+    async def infer(self, texts: Sequence[str], output: str) -> Reply[NDArray[Any]]:
+        """The ensemble's `output` for N texts, its first dimension N, in one request. Raises `EmbeddingError`."""
+        body, header_length = _encode(texts, output)
+        content, answer_header_length, epoch = await self._exchange(
+            "POST", self._infer_url, body, {_HEADER_LENGTH: str(header_length)}
+        )
+        try:
+            result = InferenceServerClient.parse_response_body(content, header_length=answer_header_length)
+            values = result.as_numpy(output)
+        # The codec checks little: what it trips over in an odd answer is an error of any of these kinds.
+        except (
+            InferenceServerException,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            UnboundLocalError,
+        ) as error:
+            raise EngineFailed("The engine's answer could not be decoded.") from error
+        if values is None:
+            raise EngineFailed(f"The engine's answer lacks the output {output!r}.")
+        return Reply(values, epoch)
+
+    async def _exchange(
+        self, method: str, url: URL, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[bytes, int | None, int]:
+        """One request: content, length of the JSON at its start, epoch. Raises `EmbeddingError`."""
+        try:
+            return await self._send(method, url, body, headers)
+        except _ClosedWhileIdle:
+            # Triton had closed the kept connection before it saw the request. Once more, and once only: embedding
+            # twice changes nothing.
+            try:
+                return await self._send(method, url, body, headers)
+            except _ClosedWhileIdle as error:
+                raise translate(error.cause) from error.cause
+
+    async def _send(
+        self, method: str, url: URL, body: bytes | None, headers: dict[str, str] | None
+    ) -> tuple[bytes, int | None, int]:
+        if self._session is None:
+            raise EngineUnavailable("The connection to the engine is closed.")
+        picked = _Picked()
+        try:
+            async with self._session.request(
+                method, url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=picked
+            ) as response:
+                content = await response.read()
+                if response.status != HTTPStatus.OK:
+                    raise refusal(response.status, content)
+                length = response.headers.get(_HEADER_LENGTH)
+                return content, None if length is None else int(length), picked.epoch
+        except EmbeddingError:
+            raise
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            if picked.reused:
+                raise _ClosedWhileIdle(error) from error
+            raise translate(error) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise translate(error) from error
+
+    async def _connection_made(self, _: Any, context: SimpleNamespace, __: Any) -> None:
+        self._connections_made += 1
+        context.trace_request_ctx.epoch = self._connections_made
+        context.trace_request_ctx.reused = False
+
+    async def _connection_reused(self, _: Any, context: SimpleNamespace, __: Any) -> None:
+        context.trace_request_ctx.epoch = self._connections_made
+        context.trace_request_ctx.reused = True
+
+
+class _ClosedWhileIdle(Exception):
+    """A kept connection broke before any answer came over it."""
+
+    def __init__(self, cause: aiohttp.ClientError) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+def _encode(texts: Sequence[str], output: str) -> tuple[bytes, int]:
+    """An inference request's body, and the length of the JSON at its start."""
+    # Surrogates never get this far from the endpoints; "replace" would hide it if they did.
+    encoded = np.array([text.encode("utf-8") for text in texts], dtype=np.object_).reshape(len(texts), 1)
+    tensor = InferInput("text", [len(texts), 1], "BYTES").set_data_from_numpy(encoded, binary_data=True)
+    body, header_length = InferenceServerClient.generate_request_body(
+        [tensor], outputs=[InferRequestedOutput(output, binary_data=True)]
+    )
+    return body, header_length
+
+
+def translate(error: Exception) -> EmbeddingError:
+    """What went wrong on the way to Triton or back, in the domain's terms."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return EngineUnavailable("The engine does not take connections.")
+    if isinstance(error, asyncio.TimeoutError):
+        return DeadlineExceeded("The engine did not answer in time.")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return EngineUnavailable("The engine is not there or not ready yet.")
+    if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError):
+        return EngineUnavailable("The engine closed the connection before its answer was complete.")
+    return EngineFailed("The engine's answer is not valid HTTP.")
+
+
+def refusal(status: int, content: bytes) -> EmbeddingError:
+    """Triton's answer with any status but 200, in the domain's terms; its own message goes to the log alone."""
+    try:
+        message = str(json.loads(content)["error"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        message = content[:200].decode("utf-8", "replace")
+    error = _refusal(status, message)
+    error.__cause__ = InferenceServerException(msg=message[:500], status=str(status))
+    return error
+
+
+def _refusal(status: int, message: str) -> EmbeddingError:
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (
+        status == HTTPStatus.SERVICE_UNAVAILABLE and _QUEUE_FULL.search(message)
+    ):
+        return EngineOverloaded("The engine has more to do than it takes on.")
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE):
+        return EngineUnavailable("The engine is not ready.")
+    if status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT):
+        return DeadlineExceeded("The engine did not answer in time.")
+    if status == HTTPStatus.BAD_REQUEST and _REFUSED_TEXT.search(message):
+        return InvalidText("The engine refused a text as not valid.")
+    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR) and _NOT_READY.search(message):
+        return EngineUnavailable("The engine is not ready.")
+    return EngineFailed("The engine failed on the request.")

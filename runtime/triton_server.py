@@ -1,0 +1,64 @@
+"""Triton's command line and environment."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from runtime.layout import Layout
+from runtime.settings import Settings
+from runtime.wheel import TritonWheel
+
+# Seconds that Triton itself waits for answers under way when it is told to stop; the launcher waits a little longer.
+EXIT_TIMEOUT_SECONDS = 3
+
+# The steps that do no heavy arithmetic need no pool of threads that would fight over the cores. The encoder's backend
+# sets its own number from the model's configuration, whatever stands here.
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def triton_command(
+    settings: Settings, wheel: TritonWheel, layout: Layout, repository: Path, address: str, shared_memory_prefix: str
+) -> list[str]:
+    """The arguments for a Triton that serves `repository` on the numeric `address`."""
+    return [
+        str(wheel.server),
+        f"--model-repository={repository}",
+        f"--backend-directory={layout.backends}",
+        "--disable-auto-complete-config",
+        "--model-control-mode=none",
+        "--strict-readiness=true",
+        f"--http-address={address}",
+        f"--http-port={settings.triton_http_port}",
+        f"--grpc-address={address}",
+        f"--grpc-port={settings.triton_grpc_port}",
+        f"--metrics-address={address}",
+        f"--metrics-port={settings.triton_metrics_port}",
+        "--allow-gpu-metrics=false",  # else it warns of the GPU's monitor, which is not there
+        "--pinned-memory-pool-byte-size=0",  # for copies to a GPU
+        f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
+        f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix}",
+        "--log-info=true",  # read by `TritonLog`, which passes on what concerns the user
+    ]
+
+
+def triton_environment(wheel: TritonWheel, layout: Layout, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of Triton and of the Python processes that it starts."""
+    environment = dict(base)
+    environment["LD_LIBRARY_PATH"] = _join(layout.libraries, wheel.libraries, base.get("LD_LIBRARY_PATH"))
+    # The stub's embedded Python takes its installation, and so the virtual environment, from the first `python3` on
+    # PATH; it reads neither PYTHONHOME nor PYTHONPATH.
+    environment["PATH"] = _join(Path(sys.executable).parent, base.get("PATH", os.defpath))
+    for name in _ONE_THREAD:
+        environment.setdefault(name, "1")
+    return environment
+
+
+def perf_environment(wheel: TritonWheel, layout: Layout, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of perf_analyzer."""
+    libraries = _join(layout.perf_libraries, wheel.libraries, base.get("LD_LIBRARY_PATH"))
+    return {**base, "LD_LIBRARY_PATH": libraries}
+
+
+def _join(*folders: Path | str | None) -> str:
+    return os.pathsep.join(str(folder) for folder in folders if folder)

@@ -1,0 +1,38 @@
+"""Runs an ASGI application under uvicorn, in a thread and on a free port, as the tests' clients will meet it."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+
+
+@contextmanager
+def serve(app: Any) -> Iterator[str]:
+    """The address of the running application, as `http://127.0.0.1:<port>`."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, loop="asyncio", http="httptools", log_config=None, access_log=False, ws="none")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        give_up = time.monotonic() + 30
+        while not server.started:
+            if not thread.is_alive() or time.monotonic() > give_up:
+                raise RuntimeError("the application did not start")
+            time.sleep(0.005)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+def connect(address: str) -> httpx.Client:
+    """A client that keeps no connection: uvicorn closes one after a 500 of the reference, and the next request on it
+    would be lost."""
+    return httpx.Client(base_url=address, timeout=60, limits=httpx.Limits(max_keepalive_connections=0))

@@ -1,0 +1,381 @@
+"""The launcher with the real Triton and the real proxy, on a model of a few lines.
+
+The model stands in for the ensemble: text in, a vector of the text's bytes out, with every tensor type that the real
+steps pass, so that this also shows that tensors go through the Python backend unharmed.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runtime.settings import PROJECT_ROOT
+
+CONFIG = """
+name: "sentence_embedding" backend: "python" max_batch_size: 128
+input [{ name: "text" data_type: TYPE_STRING dims: [1] }]
+output [
+  { name: "embedding" data_type: TYPE_FP32 dims: [4] }, { name: "normalized_embedding" data_type: TYPE_FP32 dims: [4] },
+  { name: "token_count" data_type: TYPE_INT32 dims: [1] }, { name: "truncated" data_type: TYPE_BOOL dims: [1] },
+  { name: "input_ids" data_type: TYPE_INT64 dims: [-1] }, { name: "threads" data_type: TYPE_INT32 dims: [1] }
+]
+instance_group [{ kind: KIND_CPU count: 1 }]
+parameters { key: "model_name" value: { string_value: "toy" } }
+parameters { key: "model_revision" value: { string_value: "0123456789abcdef" } }
+parameters { key: "dimension" value: { string_value: "4" } }
+parameters { key: "max_seq_length" value: { string_value: "128" } }
+parameters { key: "normalizes" value: { string_value: "false" } }
+parameters { key: "precision" value: { string_value: "float32" } }
+"""
+
+MODEL = """
+import os, sys
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self.respond(request) for request in requests]
+
+    def respond(self, request):
+        texts = pb_utils.get_input_tensor_by_name(request, "text").as_numpy().reshape(-1)
+        vectors = np.stack([np.frombuffer((text + bytes(4))[:4], np.uint8) for text in texts]).astype(np.float32)
+        outputs = {
+            "embedding": vectors.T.copy().T,  # columns first in memory: must be put in order
+            "normalized_embedding": vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12),
+            "token_count": np.array([[len(text)] for text in texts], np.int32),
+            "truncated": np.broadcast_to(np.array([[True]]), (len(texts), 1)),  # read-only
+            "input_ids": np.arange(3 * len(texts)).reshape(-1, 3),
+            "threads": np.full((len(texts), 1), int(os.environ["OMP_NUM_THREADS"]), np.int32),
+        }
+        asked = request.requested_output_names()
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name]) for name in asked])
+"""
+
+MAIN = "import sys; from runtime.__main__ import main; sys.exit(main(export_command=sys.argv[1:]))"
+STOP_SECONDS = 5.0
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """All processes below `pid`, with their command lines."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    found: dict[int, str] = {}
+    fresh = [pid]
+    while fresh:
+        fresh = [child for child, parent in parents.items() if parent in fresh]
+        for child in fresh:
+            try:
+                found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return found
+
+
+class Run:
+    """One `python -m runtime`, on free ports, whose output is read as it comes."""
+
+    def __init__(self, repository: Path, export_command: list[str] | None = None, **settings: str) -> None:
+        ports = free_ports(4)
+        names = ("PROXY_PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT")
+        self.ports = dict(zip(names, ports, strict=True))
+        environment = {
+            **os.environ,
+            **{name: str(port) for name, port in self.ports.items()},
+            "MODEL_REPOSITORY": str(repository),
+            **settings,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", MAIN, *(export_command or ["true"])],
+            cwd=PROJECT_ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.out: list[str] = []
+        self.err: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read, args=(stream, lines))
+            for stream, lines in ((self.process.stdout, self.out), (self.process.stderr, self.err))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @staticmethod
+    def _read(stream: Any, lines: list[str]) -> None:
+        for line in stream:
+            lines.append(line.decode("utf-8").rstrip("\n"))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['PROXY_PORT']}"
+
+    def ready(self) -> None:
+        wait_until(lambda: bool(self.out) or self.process.poll() is not None)
+        assert self.process.poll() is None, "\n".join(self.err)
+
+    def health(self) -> int:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+
+    def triton(self) -> int:
+        return next(pid for pid, command in descendants(self.process.pid).items() if "/tritonserver " in command)
+
+    def prefix(self) -> str:
+        """What the names of this run's shared memory begin with; other runs may go on at the same time."""
+        command = Path(f"/proc/{self.triton()}/cmdline").read_bytes().decode()
+        return command.partition("shm-region-prefix-name=")[2].partition("\0")[0]
+
+    def wait(self, seconds: float = 60.0) -> int:
+        """The exit code, once the process and its output have ended."""
+        code = self.process.wait(seconds)
+        for reader in self._readers:
+            reader.join(seconds)
+        return code
+
+    def end(self) -> None:
+        """Whatever happened: ends it all, from the leaves of nothing up."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                for pid in [*descendants(self.process.pid), self.process.pid]:
+                    os.kill(pid, signal.SIGKILL)
+        self.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+
+
+def regions(prefix: str) -> set[str]:
+    return {path.name for path in Path("/dev/shm").glob(f"{prefix}*")}
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("toy") / "repository"
+    (folder / "sentence_embedding" / "1").mkdir(parents=True)
+    (folder / "sentence_embedding" / "config.pbtxt").write_text(CONFIG)
+    (folder / "sentence_embedding" / "1" / "model.py").write_text(MODEL)
+    return folder
+
+
+@pytest.fixture
+def start(repository: Path) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def begin(export_command: list[str] | None = None, **settings: str) -> Run:
+        settings = {"MODEL_REPOSITORY": str(repository), **settings}
+        runs.append(Run(Path(settings.pop("MODEL_REPOSITORY")), export_command, **settings))
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        run.end()
+
+
+def test_ready_then_stopped_without_a_trace(start: Callable[..., Run]) -> None:
+    run = start()
+    run.ready()
+    prefix = run.prefix()
+    address = run.url
+    assert run.out == [
+        f"Ready: {address} (toy, 4 dimensions). Try: curl -X POST {address}/api/v1/embed "
+        """-H 'Content-Type: application/json' -d '{"text": "갈비탕"}'"""
+    ]
+    # The curl of that line, as a shell runs it.
+    answer = subprocess.run(
+        ["/bin/sh", "-c", run.out[0].partition("Try: ")[2] + " -sS"], capture_output=True, check=True, timeout=30
+    )
+    assert json.loads(answer.stdout)["dim"] == 4
+    family = descendants(run.process.pid)
+    assert sum("triton_python_backend_stub" in command for command in family.values()) == 1
+    assert len(regions(prefix)) == 2, "one for the stub, and the lock"
+    asked = time.monotonic()
+    run.process.send_signal(signal.SIGTERM)
+    assert run.wait() == 0
+    assert time.monotonic() - asked < STOP_SECONDS
+    assert not [command for pid, command in family.items() if alive(pid)]
+    assert regions(prefix) == set()
+    assert len(run.out) == 1
+
+
+def test_tensors_pass_the_python_backend_unharmed(start: Callable[..., Run]) -> None:
+    import tritonclient.http as triton
+
+    run = start()
+    run.ready()
+    texts = ["갈비탕", "", "ab", "x" * 5000] * 25
+    client = triton.InferenceServerClient(f"127.0.0.1:{run.ports['TRITON_HTTP_PORT']}")
+    given = triton.InferInput("text", [len(texts), 1], "BYTES")
+    given.set_data_from_numpy(np.array([[text.encode()] for text in texts], dtype=np.object_))
+    result = client.infer("sentence_embedding", [given])
+    client.close()
+    expected = np.array([list((text.encode() + bytes(4))[:4]) for text in texts], dtype=np.float32)
+    assert np.array_equal(result.as_numpy("embedding"), expected)
+    lengths = np.linalg.norm(expected, axis=1, keepdims=True)
+    assert np.allclose(result.as_numpy("normalized_embedding"), expected / np.maximum(lengths, 1e-12), atol=1e-7)
+    assert result.as_numpy("token_count").tolist() == [[len(text.encode())] for text in texts]
+    assert result.as_numpy("truncated").tolist() == [[True]] * len(texts)
+    assert result.as_numpy("input_ids").reshape(-1).tolist() == list(range(3 * len(texts)))
+    assert set(result.as_numpy("threads").reshape(-1).tolist()) == {int(os.environ.get("OMP_NUM_THREADS", 1))}
+
+
+def test_ctrl_c_stops_it_and_a_second_one_at_once(start: Callable[..., Run]) -> None:
+    run = start()
+    run.ready()
+    family = descendants(run.process.pid)
+    run.process.send_signal(signal.SIGINT)
+    run.process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    assert run.wait() == 0
+    assert time.monotonic() - asked < STOP_SECONDS
+    assert not [command for pid, command in family.items() if alive(pid)]
+
+
+def test_a_killed_triton_comes_back(start: Callable[..., Run]) -> None:
+    run = start()
+    run.ready()
+    prefix, killed = run.prefix(), run.triton()
+    before = regions(prefix)
+    stubs = [pid for pid, command in descendants(killed).items() if "backend_stub" in command]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: "Triton is up again." in run.err)
+    wait_until(lambda: run.health() == 200)
+    assert run.triton() != killed
+    assert not any(alive(pid) for pid in [killed, *stubs])
+    assert run.prefix() == prefix
+    assert len(regions(prefix)) == len(before), "the regions of the killed one are still there"
+    assert "Triton was ended by SIGKILL; starting it again in 0.2 s." in run.err
+    assert len(run.out) == 1
+
+
+def test_a_killed_proxy_comes_back(start: Callable[..., Run]) -> None:
+    run = start()
+    run.ready()
+    proxy = next(pid for pid, command in descendants(run.process.pid).items() if "-m proxy" in command)
+    os.kill(proxy, signal.SIGKILL)
+    wait_until(lambda: "The proxy is up again." in run.err)
+    wait_until(lambda: run.health() == 200)
+
+
+def test_a_killed_launcher_leaves_nothing_and_the_next_one_clears_up(start: Callable[..., Run]) -> None:
+    run = start()
+    run.ready()
+    prefix = run.prefix()
+    family = descendants(run.process.pid)
+    run.process.kill()
+    # Triton and the proxy die with it; a stub finds out by itself.
+    wait_until(lambda: not any(alive(pid) for pid in family), 20)
+    assert regions(prefix), "the test shows nothing without"
+    again = start()
+    again.ready()
+    assert regions(prefix) == set()
+
+
+def test_a_taken_port_is_told_before_anything_starts(start: Callable[..., Run]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        run = start(["sh", "-c", "echo exported"], TRITON_GRPC_PORT=port)
+        assert run.wait() == 1
+    assert run.err == [f"error: Port {port} is taken: free it or set TRITON_GRPC_PORT to another."]
+    assert run.out == []
+
+
+def test_a_bad_setting_is_told(start: Callable[..., Run]) -> None:
+    run = start(PROXY_PORT="0")
+    assert run.wait() == 2
+    assert run.err == [
+        "error: PROXY_PORT must be a port from 1 to 65535 (0, for any free port, is not allowed), not '0'."
+    ]
+
+
+def test_a_failed_export_ends_the_run_with_its_exit_code(start: Callable[..., Run]) -> None:
+    run = start(["sh", "-c", "echo 'error: no model' >&2; exit 7"])
+    assert run.wait() == 7
+    assert run.err == ["error: no model"]
+
+
+def test_a_signal_during_the_export_stops_it(start: Callable[..., Run]) -> None:
+    run = start(["sh", "-c", "trap 'echo cleared up >&2; exit' TERM; sleep 60 & echo exporting >&2; wait"])
+    wait_until(lambda: run.err == ["exporting"])
+    family = descendants(run.process.pid)
+    assert len(family) == 2
+    run.process.send_signal(signal.SIGTERM)
+    assert run.wait(STOP_SECONDS) == 0
+    assert run.err == ["exporting", "cleared up"]
+    assert not any(alive(pid) for pid in family)
+
+
+def test_a_missing_repository_is_told(start: Callable[..., Run], tmp_path: Path) -> None:
+    run = start(MODEL_REPOSITORY=str(tmp_path / "none"))
+    assert run.wait() == 1
+    assert run.err == [f"error: MODEL_REPOSITORY names {tmp_path / 'none'}, which is not there: run `make export`."]
+
+
+def test_a_model_that_does_not_load_is_told_once_and_ends_the_run(start: Callable[..., Run], tmp_path: Path) -> None:
+    (tmp_path / "sentence_embedding" / "1").mkdir(parents=True)
+    (tmp_path / "sentence_embedding" / "config.pbtxt").write_text(CONFIG)
+    (tmp_path / "sentence_embedding" / "1" / "model.py").write_text("import no_such_module\n")
+    run = start(MODEL_REPOSITORY=str(tmp_path))
+    assert run.wait() == 1
+    why = "No module named 'no_such_module' (model.py, line 1)"
+    assert run.err[-1].startswith("error: Triton ended with exit code 1 5 times and was never up: ")
+    assert run.err[-1].endswith(f"{why}.")
+    assert sum(line.endswith(why) for line in run.err) == 1
+
+
+def test_not_ready_in_time_says_what_is_missing(start: Callable[..., Run], tmp_path: Path) -> None:
+    slow = tmp_path / "sentence_embedding"
+    (slow / "1").mkdir(parents=True)
+    (slow / "config.pbtxt").write_text(CONFIG)
+    (slow / "1" / "model.py").write_text("import time\ntime.sleep(60)\n")
+    run = start(MODEL_REPOSITORY=str(tmp_path), START_TIMEOUT_SECONDS="2")
+    wait_until(lambda: any("triton_python_backend_stub" in each for each in descendants(run.process.pid).values()))
+    family = descendants(run.process.pid)
+    assert run.wait() == 1
+    assert run.err[-1] == "error: Not ready after START_TIMEOUT_SECONDS (2 s): Triton still loads sentence_embedding."
+    assert not [command for pid, command in family.items() if alive(pid)]

@@ -1,0 +1,28 @@
+"""What the proxy's unit tests share: one event loop's flavour, and a fake Triton with an embedder in front of it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.engine import TritonEmbedder
+from proxy.triton_client import TritonClient
+from tests.unit.proxy.fake_triton import FakeTriton
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def triton() -> AsyncIterator[FakeTriton]:
+    async with FakeTriton() as running:
+        yield running
+
+
+@pytest.fixture
+async def embedder(triton: FakeTriton) -> AsyncIterator[TritonEmbedder]:
+    made = TritonEmbedder(TritonClient(triton.url))
+    await made.open()
+    yield made
+    await made.close()

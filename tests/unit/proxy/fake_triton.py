@@ -1,0 +1,177 @@
+"""A Triton that serves one ensemble, as far as the proxy can tell: the v2 protocol with binary tensors, over HTTP.
+
+Its vectors come from a hash of the text and the model's name, so a test knows which model answered. Each way in which
+the real one fails can be asked of it.
+"""
+
+import asyncio
+import hashlib
+import json
+import struct
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from aiohttp import web
+from numpy.typing import NDArray
+
+DIMENSION = 8
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def fake_vector(text: str, normalize: bool, model_name: str = "fake-model", dimension: int = DIMENSION) -> NDArray[Any]:
+    """What the fake engine gives for a text, float32 `[dimension]`."""
+    digest = hashlib.sha256(f"{model_name}\0{text}".encode()).digest()
+    vector = np.frombuffer((digest * (dimension // 16 + 1))[: 2 * dimension], dtype=np.int16).astype(np.float32) / 4096
+    return vector / np.linalg.norm(vector) if normalize else vector
+
+
+def model_config(
+    name: str = "fake-model", dimension: int = DIMENSION, changes: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The ensemble's configuration as Triton gives it; a change to "" leaves the parameter out."""
+    parameters = {
+        "model_name": name,
+        "model_revision": "0123456789abcdef0123456789abcdef01234567",
+        "dimension": str(dimension),
+        "max_seq_length": "128",
+        "normalizes": "false",
+        "precision": "float32",
+        "exporter_version": "1",
+        "torch_version": "2.13.0",
+    } | dict(changes or {})
+    return {
+        "name": "sentence_embedding",
+        "platform": "ensemble",
+        "max_batch_size": 128,
+        "parameters": {key: {"string_value": value} for key, value in parameters.items() if value},
+    }
+
+
+def decode_request(body: bytes, header_length: int) -> tuple[list[str], list[str]]:
+    """Texts and names of the wanted outputs."""
+    header = json.loads(body[:header_length])
+    (tensor,) = header["inputs"]
+    assert tensor["name"] == "text"
+    assert tensor["datatype"] == "BYTES"
+    assert tensor["parameters"]["binary_data_size"] == len(body) - header_length
+    texts, position = [], header_length
+    while position < len(body):
+        (length,) = struct.unpack_from("<I", body, position)
+        texts.append(body[position + 4 : position + 4 + length].decode("utf-8"))
+        position += 4 + length
+    assert tensor["shape"] == [len(texts), 1]
+    return texts, [output["name"] for output in header["outputs"]]
+
+
+def encode_answer(name: str, values: NDArray[Any], datatype: str = "FP32") -> web.Response:
+    """One output as Triton writes it: JSON, then the raw bytes."""
+    raw = values.tobytes()
+    output = {
+        "name": name,
+        "datatype": datatype,
+        "shape": list(values.shape),
+        "parameters": {"binary_data_size": len(raw)},
+    }
+    header = json.dumps({"model_name": "sentence_embedding", "model_version": "1", "outputs": [output]}).encode()
+    return web.Response(
+        body=header + raw,
+        headers={"Inference-Header-Content-Length": str(len(header))},
+        content_type="application/octet-stream",
+    )
+
+
+class FakeTriton:
+    """`async with FakeTriton() as triton:`; `stop` and `start` are a restart on the same port."""
+
+    def __init__(self, name: str = "fake-model") -> None:
+        self.config = model_config(name)
+        self.port = 0
+        self.connections = 0
+        self.config_reads = 0
+        self.inferences: list[Sequence[str]] = []  # the texts of each, in the order in which they came
+        self.infer_with: Handler | None = None  # answers inferences in place of the fake model
+        self.configure_with: Handler | None = None
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> "FakeTriton":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        app = web.Application(client_max_size=2**30)
+        app.router.add_get("/v2/models/sentence_embedding/config", self._config)
+        app.router.add_post("/v2/models/sentence_embedding/infer", self._infer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+
+    async def restart(self, name: str) -> None:
+        await self.stop()
+        self.config = model_config(name)
+        await self.start()
+
+    async def _config(self, request: web.Request) -> web.StreamResponse:
+        self.config_reads += 1
+        if self.configure_with is not None:
+            return await self.configure_with(request)
+        return web.json_response(self.config)
+
+    async def _infer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        texts, outputs = decode_request(body, int(request.headers["Inference-Header-Content-Length"]))
+        self.inferences.append(texts)
+        if self.infer_with is not None:
+            return await self.infer_with(request)
+        name = self.config["parameters"]["model_name"]["string_value"]
+        dimension = int(self.config["parameters"]["dimension"]["string_value"])
+        (output,) = outputs
+        normalize = output == "normalized_embedding"
+        return encode_answer(output, np.stack([fake_vector(text, normalize, name, dimension) for text in texts]))
+
+
+def refuse_with(status: int, message: str) -> Handler:
+    """Triton's own way to say no."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": message}, status=status)
+
+    return answer
+
+
+async def reset(request: web.Request) -> web.StreamResponse:
+    """The process dies before it answers."""
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+async def half_an_answer(request: web.Request) -> web.StreamResponse:
+    """The process dies in the middle of its answer."""
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b"x" * 10)
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+async def never(_: web.Request) -> web.StreamResponse:
+    """No answer, for longer than any test waits."""
+    await asyncio.sleep(600)
+    return web.Response()

@@ -1,0 +1,256 @@
+"""Whose vectors the embedder hands out, whatever Triton does meanwhile."""
+
+import asyncio
+
+import numpy as np
+import pytest
+from aiohttp import web
+from numpy.typing import NDArray
+
+from proxy.engine import TritonEmbedder
+from proxy.errors import DeadlineExceeded, EngineFailed, EngineUnavailable, UnexpectedModel
+from proxy.triton_client import TritonClient
+from tests.unit.proxy.fake_triton import (
+    DIMENSION,
+    FakeTriton,
+    encode_answer,
+    fake_vector,
+    model_config,
+    never,
+    refuse_with,
+    reset,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+def soon(seconds: float = 30) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+def assert_computed_by(name: str, vector: NDArray[np.float32], text: str) -> None:
+    np.testing.assert_array_equal(vector, fake_vector(text, True, name))
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+async def test_a_batch_is_one_request(normalize: bool, triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    texts = [f"text {i}" for i in range(100)]
+    embeddings = await embedder.embed(texts, normalize, soon())
+    assert triton.inferences == [texts]
+    np.testing.assert_array_equal(embeddings.vectors, np.stack([fake_vector(text, normalize) for text in texts]))
+    assert embeddings.model.name == "fake-model"
+
+
+async def test_the_configuration_is_read_once(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    for _ in range(10):
+        await embedder.embed(["a"], True, soon())
+    assert triton.config_reads == 1
+
+
+async def test_many_at_once_share_the_reading(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    many = 50
+    await asyncio.gather(*(embedder.embed([f"text {i}"], True, soon()) for i in range(many)))
+    assert len(triton.inferences) == many  # the model did not change: nothing was computed twice
+    reads = triton.config_reads
+    assert reads <= 5  # the first, and one or a few for the connections that were made meanwhile
+    await embedder.embed(["a"], True, soon())
+    assert triton.config_reads == reads
+
+
+# Another model behind the same address.
+
+
+async def test_after_a_restart_the_answer_names_the_new_model(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    assert (await embedder.embed(["a"], True, soon())).model.name == "fake-model"
+    await triton.restart("new-model")
+    embeddings = await embedder.embed(["a"], True, soon())
+    assert embeddings.model.name == "new-model"
+    assert_computed_by("new-model", embeddings.vectors[0], "a")
+
+
+async def test_a_restart_between_the_reading_and_the_inference(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    calls = 0
+
+    async def restart_meanwhile(request: web.Request) -> web.StreamResponse:
+        nonlocal calls
+        calls += 1
+        if calls == 1:  # this process is replaced while the inference waits
+            triton.config = model_config("new-model")
+            return await reset(request)
+        name = triton.config["parameters"]["model_name"]["string_value"]
+        return encode_answer("normalized_embedding", np.stack([fake_vector("a", True, name)]))
+
+    triton.infer_with = restart_meanwhile
+    embeddings = await embedder.embed(["a"], True, soon())
+    assert embeddings.model.name == "new-model"
+    assert_computed_by("new-model", embeddings.vectors[0], "a")
+
+
+async def test_a_restart_between_the_inference_and_the_reading(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    """The vectors are the old model's, and the configuration that is read for them is the new one's."""
+    await embedder.embed(["a"], True, soon())
+    await triton.restart("fake-model")  # a new connection: the configuration is to be read after the inference
+    reads = 0
+
+    async def replaced_meanwhile(request: web.Request) -> web.StreamResponse:
+        nonlocal reads
+        reads += 1
+        if reads == 1:
+            triton.config = model_config("new-model")
+            return await reset(request)
+        return web.json_response(triton.config)
+
+    triton.configure_with = replaced_meanwhile
+    embeddings = await embedder.embed(["a"], True, soon())
+    assert embeddings.model.name == "new-model"
+    assert_computed_by("new-model", embeddings.vectors[0], "a")
+
+
+async def test_restarts_under_load_never_mix_models(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    names = ["model-a", "model-b"]
+    seen: set[str] = set()
+    over = asyncio.Event()
+
+    async def ask(who: int) -> None:
+        count = 0
+        while not over.is_set():
+            count += 1
+            text = f"text {who} {count}"
+            try:
+                embeddings = await embedder.embed([text], True, soon())
+            except EngineUnavailable:
+                await asyncio.sleep(0.001)
+                continue
+            assert_computed_by(embeddings.model.name, embeddings.vectors[0], text)
+            seen.add(embeddings.model.name)
+
+    clients = [asyncio.create_task(ask(who)) for who in range(8)]
+    for restart in range(20):
+        name = names[restart % 2]
+        seen.discard(name)
+        await triton.restart(name)
+        while name not in seen:
+            await asyncio.sleep(0.001)
+            for client in clients:
+                if client.done():
+                    client.result()
+    over.set()
+    await asyncio.wait_for(asyncio.gather(*clients), 30)
+
+
+async def test_a_model_that_never_stays_the_same(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    async def another(_: web.Request) -> web.StreamResponse:
+        response = web.json_response(model_config(f"model-{triton.config_reads}"))
+        response.force_close()  # so each reading is of a new epoch
+        return response
+
+    async def and_close(_: web.Request) -> web.StreamResponse:
+        response = encode_answer("normalized_embedding", np.stack([fake_vector("a", True)]))
+        response.force_close()
+        return response
+
+    triton.configure_with, triton.infer_with = another, and_close
+    with pytest.raises(EngineUnavailable):
+        await embedder.embed(["a"], True, soon())
+    assert len(triton.inferences) == 3
+
+
+# The model that is expected.
+
+
+@pytest.fixture
+async def picky(triton: FakeTriton) -> TritonEmbedder:
+    return TritonEmbedder(TritonClient(triton.url), expected_model_name="wanted")
+
+
+async def test_only_the_expected_model_embeds(triton: FakeTriton, picky: TritonEmbedder) -> None:
+    await picky.open()
+    for ask in (picky.embed(["a"], True, soon()), picky.check(soon())):
+        with pytest.raises(UnexpectedModel, match=r"'fake-model'.*'wanted'"):
+            await ask
+    assert triton.inferences == []
+    await triton.restart("wanted")
+    assert (await picky.embed(["a"], True, soon())).model.name == "wanted"
+    await triton.restart("another")
+    with pytest.raises(UnexpectedModel):
+        await picky.embed(["a"], True, soon())
+    assert (await picky.model(soon())).name == "another"
+    await picky.close()
+
+
+# Answers that are not what the configuration promises.
+
+
+@pytest.mark.parametrize(
+    ("values", "datatype"),
+    [
+        (np.zeros((2, DIMENSION), np.float32), "FP32"),
+        (np.zeros((1, DIMENSION + 1), np.float32), "FP32"),
+        (np.zeros(DIMENSION, np.float32), "FP32"),
+        (np.zeros((1, DIMENSION), np.float64), "FP64"),
+        (np.full((1, DIMENSION), np.nan, np.float32), "FP32"),
+        (np.full((1, DIMENSION), np.inf, np.float32), "FP32"),
+        (np.zeros((0, DIMENSION), np.float32), "FP32"),
+    ],
+)
+async def test_an_answer_of_another_shape(
+    values: NDArray[np.float32], datatype: str, triton: FakeTriton, embedder: TritonEmbedder
+) -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return encode_answer("normalized_embedding", values, datatype)
+
+    triton.infer_with = answer
+    with pytest.raises(EngineFailed):
+        await embedder.embed(["a"], True, soon())
+
+
+# Time, and Triton's absence.
+
+
+async def test_the_deadline(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    await embedder.check(soon())
+    triton.infer_with = never
+    with pytest.raises(DeadlineExceeded):
+        await embedder.embed(["a"], True, soon(0.05))
+    triton.configure_with = never
+    with pytest.raises(DeadlineExceeded):
+        await embedder.model(soon(0.05))
+    triton.infer_with = triton.configure_with = None
+    await embedder.embed(["a"], True, soon())
+
+
+async def test_waiting_for_anothers_reading_ends_at_ones_own_deadline(
+    triton: FakeTriton, embedder: TritonEmbedder
+) -> None:
+    await embedder.check(soon())
+    await triton.restart("fake-model")
+    triton.configure_with = never
+    patient = asyncio.create_task(embedder.embed(["a"], True, soon()))
+    while triton.config_reads < 2:
+        await asyncio.sleep(0.001)
+    with pytest.raises(DeadlineExceeded):
+        await embedder.embed(["b"], True, soon(0.05))
+    patient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await patient
+
+
+async def test_triton_may_come_later_and_go_and_come_back(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    await triton.stop()
+    for _ in range(2):
+        for ask in (embedder.embed(["a"], True, soon()), embedder.check(soon()), embedder.model(soon())):
+            with pytest.raises(EngineUnavailable):
+                await ask
+        await triton.start()
+        await embedder.embed(["a"], True, soon())
+        await embedder.check(soon())
+        await triton.stop()
+
+
+async def test_a_check_asks_triton_every_time(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    for _ in range(3):
+        await embedder.check(soon())
+    assert len(triton.inferences) == 3
+    triton.infer_with = refuse_with(503, "not ready")
+    with pytest.raises(EngineUnavailable):
+        await embedder.check(soon())

@@ -1,0 +1,101 @@
+"""`python -m proxy` as a process: how it starts, refuses to start, and stops."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def start(**settings: str) -> "subprocess.Popen[str]":
+    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LD_LIBRARY_PATH")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "proxy"],
+        cwd=ROOT,
+        env=environment | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def refused(**settings: str) -> tuple[int, str]:
+    """Exit code and what it said; it must not have started."""
+    process = start(**settings)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, said
+
+
+def test_a_bad_setting_stops_the_start() -> None:
+    code, said = refused(PROXY_PORT="many")
+    assert code == 2
+    assert said.startswith("PROXY_PORT is 'many': it should be")
+    assert said.count("\n") == 1
+
+
+def test_a_taken_port_is_named_with_its_setting() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, said = refused(PROXY_PORT=str(port))
+    assert code == 1
+    assert f"Port {port} is taken" in said
+    assert "PROXY_PORT" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+def test_an_address_that_is_not_here_is_named_with_its_setting(host: str) -> None:
+    code, said = refused(PROXY_HOST=host, PROXY_PORT=str(free_port()))
+    assert code == 1
+    assert host in said
+    assert "PROXY_HOST" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_it_starts_without_triton_and_stops_when_told(stop: signal.Signals) -> None:
+    port = free_port()
+    process = start(PROXY_PORT=str(port), TRITON_URL=f"127.0.0.1:{free_port()}", LOG_FORMAT="json")
+    try:
+        give_up = time.monotonic() + 60
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:  # its kept connection must not hold the stop
+            while True:
+                try:
+                    answer = client.get("/health")
+                    break
+                except httpx.TransportError:
+                    assert process.poll() is None
+                    assert time.monotonic() < give_up
+                    time.sleep(0.02)
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"] == "1"
+            assert "server" not in answer.headers
+            told = time.monotonic()
+            process.send_signal(stop)
+            _, said = process.communicate(timeout=30)
+            assert time.monotonic() - told < 5
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode in (0, -stop)
+    assert "Traceback" not in said
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert [line["path"] for line in lines if line["logger"] == "proxy.access"] == ["/health"]

@@ -1,0 +1,303 @@
+"""Every way in which Triton, the connection or the codec fails, and what it is called in the domain."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import numpy as np
+import pytest
+from aiohttp import web
+
+from proxy.errors import (
+    DeadlineExceeded,
+    EmbeddingError,
+    EngineFailed,
+    EngineOverloaded,
+    EngineUnavailable,
+    InvalidText,
+)
+from proxy.triton_client import TritonClient, refusal, translate
+from tests.unit.proxy.fake_triton import (
+    FakeTriton,
+    Handler,
+    encode_answer,
+    fake_vector,
+    half_an_answer,
+    never,
+    refuse_with,
+    reset,
+)
+
+pytestmark = pytest.mark.anyio
+
+LONG = 30  # seconds: more than any of these takes
+
+
+@pytest.fixture
+async def client(triton: FakeTriton) -> AsyncIterator[TritonClient]:
+    made = TritonClient(triton.url)
+    await made.open()
+    yield made
+    await made.close()
+
+
+async def test_texts_go_out_as_utf_8_and_vectors_come_back(triton: FakeTriton, client: TritonClient) -> None:
+    texts = ["갈비탕", "", "a\0b", "👩‍🍳", "x" * 100_000]
+    vectors = (await client.infer(texts, "embedding")).value
+    assert triton.inferences == [texts]
+    np.testing.assert_array_equal(vectors, np.stack([fake_vector(text, False) for text in texts]))
+    assert vectors.dtype == np.float32
+
+
+async def test_the_connection_is_kept(client: TritonClient) -> None:
+    epochs = [(await client.infer(["a"], "embedding")).epoch for _ in range(5)]
+    assert epochs == [1] * 5
+
+
+async def test_a_new_connection_is_a_new_epoch(triton: FakeTriton, client: TritonClient) -> None:
+    before = (await client.config()).epoch
+    await triton.restart("fake-model")
+    assert (await client.config()).epoch > before
+
+
+# What the wire does.
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind"),
+    [
+        (reset, EngineUnavailable),
+        (half_an_answer, EngineUnavailable),
+        (refuse_with(400, "in ensemble 'sentence_embedding', text 3 is not valid UTF-8 (byte 0)"), InvalidText),
+        (refuse_with(503, "in ensemble 'sentence_embedding', Exceeds maximum queue size"), EngineOverloaded),
+        (refuse_with(500, "Stub process 'tokenizer_0_0' is not healthy."), EngineUnavailable),
+        (refuse_with(500, "in ensemble 'sentence_embedding', it broke"), EngineFailed),
+    ],
+)
+async def test_a_failure_on_the_wire(
+    handler: Handler, kind: type[EmbeddingError], triton: FakeTriton, client: TritonClient
+) -> None:
+    triton.infer_with = handler
+    for _ in range(2):  # over a new connection and over a kept one
+        with pytest.raises(EmbeddingError) as raised:
+            await asyncio.wait_for(client.infer(["secret"], "embedding"), LONG)
+        assert type(raised.value) is kind
+        assert "secret" not in str(raised.value)
+        triton.infer_with = None
+        await client.infer(["a"], "embedding")
+        triton.infer_with = handler
+
+
+async def test_nobody_listens(triton: FakeTriton, client: TritonClient) -> None:
+    await triton.stop()
+    with pytest.raises(EngineUnavailable):
+        await asyncio.wait_for(client.infer(["a"], "embedding"), LONG)
+
+
+async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(
+    triton: FakeTriton, client: TritonClient
+) -> None:
+    await client.infer(["a"], "embedding")
+    calls = 0
+
+    async def reset_once(request: web.Request) -> web.StreamResponse:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            return await reset(request)
+        return encode_answer("embedding", np.stack([fake_vector("b", False)]))
+
+    triton.infer_with = reset_once
+    np.testing.assert_array_equal((await client.infer(["b"], "embedding")).value[0], fake_vector("b", False))
+    assert calls == 2
+
+
+async def test_it_is_tried_again_once_and_on_a_kept_connection_alone(triton: FakeTriton, client: TritonClient) -> None:
+    triton.infer_with = reset
+    with pytest.raises(EngineUnavailable):
+        await client.infer(["over a new connection"], "embedding")
+    assert len(triton.inferences) == 1
+    triton.infer_with = None
+    await client.infer(["keeps it"], "embedding")
+    triton.infer_with = reset
+    with pytest.raises(EngineUnavailable):
+        await client.infer(["over a kept one"], "embedding")
+    assert len(triton.inferences) == 2 + 2
+
+
+async def test_a_half_answer_is_not_asked_for_again(triton: FakeTriton, client: TritonClient) -> None:
+    await client.infer(["keeps it"], "embedding")
+    triton.infer_with = half_an_answer
+    with pytest.raises(EngineUnavailable):
+        await client.infer(["a"], "embedding")
+    assert len(triton.inferences) == 2
+
+
+async def test_a_request_that_is_given_up_does_not_spoil_the_next(triton: FakeTriton, client: TritonClient) -> None:
+    triton.infer_with = never
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(client.infer(["a"], "embedding"), 0.05)
+    triton.infer_with = None
+    np.testing.assert_array_equal((await client.infer(["b"], "embedding")).value[0], fake_vector("b", False))
+
+
+def answer_with(body: bytes, **headers: str) -> Handler:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=body, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        answer_with(b""),
+        answer_with(b"<html>"),
+        answer_with(b"[]"),
+        answer_with(b"{}"),
+        answer_with(b'{"outputs": [{}]}'),
+        answer_with(b'{"outputs": []}', Inference_Header_Content_Length="15"),
+        answer_with(b'{"outputs": 1}', Inference_Header_Content_Length="14"),
+        answer_with(b"{}", Inference_Header_Content_Length="many"),
+        answer_with(b'{"outputs": [{"name": "embedding", "datatype": "FP32", "shape": [1, 8]}]}'),
+        answer_with(b'{"outputs": [{"name": "embedding", "shape": [1], "parameters": {"binary_data_size": 4}}]}'),
+    ],
+)
+async def test_an_answer_that_makes_no_sense(handler: Handler, triton: FakeTriton, client: TritonClient) -> None:
+    triton.infer_with = handler
+    with pytest.raises(EngineFailed):
+        await client.infer(["a"], "embedding")
+
+
+async def test_an_answer_that_is_no_http() -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        client = TritonClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        await client.open()
+        with pytest.raises(EngineFailed):
+            await asyncio.wait_for(client.config(), LONG)
+        await client.close()
+
+
+async def test_a_configuration_that_is_no_json(triton: FakeTriton, client: TritonClient) -> None:
+    triton.configure_with = answer_with(b"[" * 100_000)
+    with pytest.raises(EngineFailed):
+        await client.config()
+
+
+async def test_before_it_is_opened_the_engine_is_unavailable() -> None:
+    with pytest.raises(EngineUnavailable):
+        await TritonClient("http://127.0.0.1:1").config()
+
+
+# What each exception and each status is called.
+
+
+def every_aiohttp_error() -> set[type[Exception]]:
+    def below(kind: type[Exception]) -> set[type[Exception]]:
+        return {kind}.union(*(below(child) for child in kind.__subclasses__()))
+
+    return {kind for kind in below(aiohttp.ClientError) if kind.__module__.startswith("aiohttp.")}
+
+
+UNAVAILABLE = {
+    "ClientConnectionError",
+    "ClientConnectionResetError",
+    "ClientConnectorCertificateError",
+    "ClientConnectorDNSError",
+    "ClientConnectorError",
+    "ClientConnectorSSLError",
+    "ClientOSError",
+    "ClientPayloadError",
+    "ClientProxyConnectionError",
+    "ClientSSLError",
+    "ConnectionTimeoutError",
+    "ServerConnectionError",
+    "ServerDisconnectedError",
+    "ServerFingerprintMismatch",
+    "UnixClientConnectorError",
+}
+TIMED_OUT = {"ServerTimeoutError", "SocketTimeoutError"}
+FAILED = {
+    "ClientError",
+    "ClientHttpProxyError",
+    "ClientResponseError",
+    "ContentTypeError",
+    "InvalidURL",
+    "InvalidUrlClientError",
+    "InvalidUrlRedirectClientError",
+    "NonHttpUrlClientError",
+    "NonHttpUrlRedirectClientError",
+    "RedirectClientError",
+    "TooManyRedirects",
+    "UploadAbortedError",
+    "WSServerHandshakeError",
+}
+
+
+def test_every_exception_of_aiohttp_is_mapped_on_purpose() -> None:
+    assert {kind.__name__ for kind in every_aiohttp_error()} <= UNAVAILABLE | TIMED_OUT | FAILED
+
+
+@pytest.mark.parametrize("kind", sorted(every_aiohttp_error(), key=str))
+def test_the_name_of_every_exception(kind: type[Exception]) -> None:
+    error = kind.__new__(kind)  # its constructor's arguments are of no matter here
+    expected: type[EmbeddingError] = EngineFailed
+    if kind.__name__ in UNAVAILABLE:
+        expected = EngineUnavailable
+    elif kind.__name__ in TIMED_OUT:
+        expected = DeadlineExceeded
+    assert type(translate(error)) is expected
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ConnectionResetError(), EngineUnavailable),
+        (BrokenPipeError(), EngineUnavailable),
+        (OSError(), EngineUnavailable),
+        (asyncio.TimeoutError(), DeadlineExceeded),
+        (ValueError(), EngineFailed),
+    ],
+)
+def test_the_name_of_the_others(error: Exception, kind: type[EmbeddingError]) -> None:
+    assert type(translate(error)) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (400, "text 0 is not valid UTF-8 (byte 2)", InvalidText),
+        (400, "Request for unknown model: 'sentence_embedding' is not found", EngineUnavailable),
+        (400, "Request for unknown model: 'sentence_embedding' has no available versions", EngineUnavailable),
+        (400, "unexpected shape for input 'text'", EngineFailed),
+        (404, "Request for unknown model: 'sentence_embedding' is not found", EngineUnavailable),
+        (408, "", DeadlineExceeded),
+        (429, "", EngineOverloaded),
+        (500, "Stub process is not healthy.", EngineUnavailable),
+        (500, "boom", EngineFailed),
+        (500, "text 0 is not valid UTF-8 (byte 2)", EngineFailed),
+        (501, "not supported", EngineFailed),
+        (502, "Bad Gateway", EngineUnavailable),
+        (503, "Server exiting", EngineUnavailable),
+        (503, "Exceeds maximum queue size", EngineOverloaded),
+        (504, "", DeadlineExceeded),
+        (301, "", EngineFailed),
+        (204, "", EngineFailed),
+        (418, "", EngineFailed),
+    ],
+)
+def test_the_name_of_every_status(status: int, message: str, kind: type[EmbeddingError]) -> None:
+    for content in (b'{"error": "' + message.encode() + b'"}', message.encode()):
+        error = refusal(status, content)
+        assert type(error) is kind
+        assert not message or message not in str(error)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'"x"', b"[" * 100_000, b'{"error": {"a": 1}}'])
+def test_a_refusal_may_say_anything(content: bytes) -> None:
+    assert type(refusal(500, content)) is EngineFailed

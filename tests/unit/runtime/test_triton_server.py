@@ -1,0 +1,40 @@
+"""Triton's command line and environment."""
+
+import sys
+from pathlib import Path
+
+from runtime.layout import Layout
+from runtime.settings import Settings
+from runtime.triton_server import perf_environment, triton_command, triton_environment
+from runtime.wheel import TritonWheel
+
+WHEEL = TritonWheel(Path("/w/server"), Path("/w/python"), Path("/w/stub"), Path("/w/libs"))
+LAYOUT = Layout(Path("/l"), -1)
+
+
+def test_every_listener_gets_its_address_and_port() -> None:
+    settings = Settings(triton_http_port=1, triton_grpc_port=2, triton_metrics_port=3)
+    command = triton_command(settings, WHEEL, LAYOUT, Path("/r"), "127.0.0.1", "ours-")
+    assert command[0] == "/w/server"
+    for listener, port in {"http": 1, "grpc": 2, "metrics": 3}.items():
+        assert f"--{listener}-address=127.0.0.1" in command
+        assert f"--{listener}-port={port}" in command
+    assert "--model-repository=/r" in command
+    assert "--backend-directory=/l/backends" in command
+    assert "--backend-config=python,shm-region-prefix-name=ours-" in command
+
+
+def test_the_steps_find_libpython_and_the_same_virtual_environment() -> None:
+    environment = triton_environment(WHEEL, LAYOUT, {"PATH": "/usr/bin", "LD_LIBRARY_PATH": "/mine"})
+    assert environment["LD_LIBRARY_PATH"] == "/l/lib:/w/libs:/mine"
+    assert environment["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
+    assert triton_environment(WHEEL, LAYOUT, {})["LD_LIBRARY_PATH"] == "/l/lib:/w/libs"
+
+
+def test_steps_get_one_thread_where_nothing_else_is_said() -> None:
+    environment = triton_environment(WHEEL, LAYOUT, {"OMP_NUM_THREADS": "4"})
+    assert (environment["OMP_NUM_THREADS"], environment["OPENBLAS_NUM_THREADS"]) == ("4", "1")
+
+
+def test_perf_analyzer_finds_what_the_wheel_has_under_other_names() -> None:
+    assert perf_environment(WHEEL, LAYOUT, {})["LD_LIBRARY_PATH"] == "/l/perf_lib:/w/libs"
