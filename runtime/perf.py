@@ -22,7 +22,7 @@ RECIPES = PROJECT_ROOT / "tests" / "data" / "recipes.txt"
 BUILT_IN_QUERIES = ("갈비탕", "김치찌개", "된장찌개 끓이는 법", "매콤한 두부 요리", "비 오는 날 먹는 국물", "아이 반찬")
 CONCURRENCY = "1:4"
 WINDOW_MILLISECONDS = 1500
-# Three windows count as steady, however far they differ: else a busy machine ends the range. `bench/` measures; this looks.
+# Any three windows count as steady, else a busy machine ends the range: this is a look, and `bench/` measures.
 STEADY_PERCENT = 999
 
 

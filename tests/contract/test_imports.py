@@ -20,7 +20,10 @@ ALLOWED = {
     "runtime": SETTINGS | {"runtime"},
     "runtime/backends": {"numpy", "torch", "triton_python_backend_utils"},
     "proxy": SETTINGS
-    | {"aiohttp", "async_timeout", "fastapi", "numpy", "orjson", "proxy", "starlette", "tritonclient", "uvicorn", "yarl"},
+    | {
+        "aiohttp", "async_timeout", "fastapi", "numpy", "orjson", "proxy", "starlette", "tritonclient", "uvicorn",
+        "yarl",
+    },
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The launcher with the real Triton and the real proxy, on a model of a few lines.
+"""The launcher with the real Triton and the real proxy: ready, stopped, killed, and what it says when it cannot start.
 
 The model stands in for the ensemble: text in, a vector of the text's bytes out, with every tensor type that the real
 steps pass, so that this also shows that tensors go through the Python backend unharmed.
@@ -9,198 +9,21 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from runtime.settings import PROJECT_ROOT
+from tests.integration.launcher_run import Run, alive, descendants, regions, wait_until, write_toy_repository
 
-CONFIG = """
-name: "sentence_embedding" backend: "python" max_batch_size: 128
-input [{ name: "text" data_type: TYPE_STRING dims: [1] }]
-output [
-  { name: "embedding" data_type: TYPE_FP32 dims: [4] }, { name: "normalized_embedding" data_type: TYPE_FP32 dims: [4] },
-  { name: "token_count" data_type: TYPE_INT32 dims: [1] }, { name: "truncated" data_type: TYPE_BOOL dims: [1] },
-  { name: "input_ids" data_type: TYPE_INT64 dims: [-1] }, { name: "threads" data_type: TYPE_INT32 dims: [1] }
-]
-instance_group [{ kind: KIND_CPU count: 1 }]
-parameters { key: "model_name" value: { string_value: "toy" } }
-parameters { key: "model_revision" value: { string_value: "0123456789abcdef" } }
-parameters { key: "dimension" value: { string_value: "4" } }
-parameters { key: "max_seq_length" value: { string_value: "128" } }
-parameters { key: "normalizes" value: { string_value: "false" } }
-parameters { key: "precision" value: { string_value: "float32" } }
-"""
-
-MODEL = """
-import os, sys
-import numpy as np
-import triton_python_backend_utils as pb_utils
-
-class TritonPythonModel:
-    def execute(self, requests):
-        return [self.respond(request) for request in requests]
-
-    def respond(self, request):
-        texts = pb_utils.get_input_tensor_by_name(request, "text").as_numpy().reshape(-1)
-        vectors = np.stack([np.frombuffer((text + bytes(4))[:4], np.uint8) for text in texts]).astype(np.float32)
-        outputs = {
-            "embedding": vectors.T.copy().T,  # columns first in memory: must be put in order
-            "normalized_embedding": vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12),
-            "token_count": np.array([[len(text)] for text in texts], np.int32),
-            "truncated": np.broadcast_to(np.array([[True]]), (len(texts), 1)),  # read-only
-            "input_ids": np.arange(3 * len(texts)).reshape(-1, 3),
-            "threads": np.full((len(texts), 1), int(os.environ["OMP_NUM_THREADS"]), np.int32),
-        }
-        asked = request.requested_output_names()
-        return pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name]) for name in asked])
-"""
-
-MAIN = "import sys; from runtime.__main__ import main; sys.exit(main(export_command=sys.argv[1:]))"
 STOP_SECONDS = 5.0
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """All processes below `pid`, with their command lines."""
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    found: dict[int, str] = {}
-    fresh = [pid]
-    while fresh:
-        fresh = [child for child, parent in parents.items() if parent in fresh]
-        for child in fresh:
-            try:
-                found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-    return found
-
-
-class Run:
-    """One `python -m runtime`, on free ports, whose output is read as it comes."""
-
-    def __init__(self, repository: Path, export_command: list[str] | None = None, **settings: str) -> None:
-        ports = free_ports(4)
-        names = ("PROXY_PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT")
-        self.ports = dict(zip(names, ports, strict=True))
-        environment = {
-            **os.environ,
-            **{name: str(port) for name, port in self.ports.items()},
-            "MODEL_REPOSITORY": str(repository),
-            **settings,
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", MAIN, *(export_command or ["true"])],
-            cwd=PROJECT_ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self.out: list[str] = []
-        self.err: list[str] = []
-        self._readers = [
-            threading.Thread(target=self._read, args=(stream, lines))
-            for stream, lines in ((self.process.stdout, self.out), (self.process.stderr, self.err))
-        ]
-        for reader in self._readers:
-            reader.start()
-
-    @staticmethod
-    def _read(stream: Any, lines: list[str]) -> None:
-        for line in stream:
-            lines.append(line.decode("utf-8").rstrip("\n"))
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.ports['PROXY_PORT']}"
-
-    def ready(self) -> None:
-        wait_until(lambda: bool(self.out) or self.process.poll() is not None)
-        assert self.process.poll() is None, "\n".join(self.err)
-
-    def health(self) -> int:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=10) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            error.close()
-            return error.code
-
-    def triton(self) -> int:
-        return next(pid for pid, command in descendants(self.process.pid).items() if "/tritonserver " in command)
-
-    def prefix(self) -> str:
-        """What the names of this run's shared memory begin with; other runs may go on at the same time."""
-        command = Path(f"/proc/{self.triton()}/cmdline").read_bytes().decode()
-        return command.partition("shm-region-prefix-name=")[2].partition("\0")[0]
-
-    def wait(self, seconds: float = 60.0) -> int:
-        """The exit code, once the process and its output have ended."""
-        code = self.process.wait(seconds)
-        for reader in self._readers:
-            reader.join(seconds)
-        return code
-
-    def end(self) -> None:
-        """Whatever happened: ends it all, from the leaves of nothing up."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                for pid in [*descendants(self.process.pid), self.process.pid]:
-                    os.kill(pid, signal.SIGKILL)
-        self.wait()
-        for stream in (self.process.stdout, self.process.stderr):
-            assert stream is not None
-            stream.close()
-
-
-def regions(prefix: str) -> set[str]:
-    return {path.name for path in Path("/dev/shm").glob(f"{prefix}*")}
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("toy") / "repository"
-    (folder / "sentence_embedding" / "1").mkdir(parents=True)
-    (folder / "sentence_embedding" / "config.pbtxt").write_text(CONFIG)
-    (folder / "sentence_embedding" / "1" / "model.py").write_text(MODEL)
-    return folder
+    return write_toy_repository(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture
@@ -357,10 +180,7 @@ def test_a_missing_repository_is_told(start: Callable[..., Run], tmp_path: Path)
 
 
 def test_a_model_that_does_not_load_is_told_once_and_ends_the_run(start: Callable[..., Run], tmp_path: Path) -> None:
-    (tmp_path / "sentence_embedding" / "1").mkdir(parents=True)
-    (tmp_path / "sentence_embedding" / "config.pbtxt").write_text(CONFIG)
-    (tmp_path / "sentence_embedding" / "1" / "model.py").write_text("import no_such_module\n")
-    run = start(MODEL_REPOSITORY=str(tmp_path))
+    run = start(MODEL_REPOSITORY=str(write_toy_repository(tmp_path, "import no_such_module\n")))
     assert run.wait() == 1
     why = "No module named 'no_such_module' (model.py, line 1)"
     assert run.err[-1].startswith("error: Triton ended with exit code 1 5 times and was never up: ")
@@ -369,11 +189,8 @@ def test_a_model_that_does_not_load_is_told_once_and_ends_the_run(start: Callabl
 
 
 def test_not_ready_in_time_says_what_is_missing(start: Callable[..., Run], tmp_path: Path) -> None:
-    slow = tmp_path / "sentence_embedding"
-    (slow / "1").mkdir(parents=True)
-    (slow / "config.pbtxt").write_text(CONFIG)
-    (slow / "1" / "model.py").write_text("import time\ntime.sleep(60)\n")
-    run = start(MODEL_REPOSITORY=str(tmp_path), START_TIMEOUT_SECONDS="2")
+    slow = write_toy_repository(tmp_path, "import time\ntime.sleep(60)\n")
+    run = start(MODEL_REPOSITORY=str(slow), START_TIMEOUT_SECONDS="2")
     wait_until(lambda: any("triton_python_backend_stub" in each for each in descendants(run.process.pid).values()))
     family = descendants(run.process.pid)
     assert run.wait() == 1

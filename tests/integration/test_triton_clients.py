@@ -1,6 +1,8 @@
 """Direct users of Triton: tritonclient over HTTP and gRPC, every output, and a text that is not UTF-8."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -28,20 +30,28 @@ def infer(client: Any, library: Any, texts: list[bytes], outputs: list[str]) -> 
     return {name: result.as_numpy(name) for name in outputs}
 
 
+Ask = Callable[[list[bytes], list[str]], dict[str, Any]]
+
+
 @pytest.fixture(params=["http", "grpc"])
-def triton(request: pytest.FixtureRequest, real_model: Served) -> Any:
-    if request.param == "http":
-        client = tritonclient.http.InferenceServerClient(real_model.service.triton_http, concurrency=8)
-        library = tritonclient.http
-    else:
-        client = tritonclient.grpc.InferenceServerClient(real_model.service.triton_grpc)
-        library = tritonclient.grpc
-    yield lambda texts, outputs: infer(client, library, texts, outputs)
-    client.close()
+def triton(request: pytest.FixtureRequest, real_model: Served) -> Ask:
+    """Asks for outputs by a client of its own: tritonclient's HTTP client must stay in the thread that made it."""
+
+    def ask(texts: list[bytes], outputs: list[str]) -> dict[str, Any]:
+        if request.param == "http":
+            client = tritonclient.http.InferenceServerClient(real_model.service.triton_http)
+            library = tritonclient.http
+        else:
+            client = tritonclient.grpc.InferenceServerClient(real_model.service.triton_grpc)
+            library = tritonclient.grpc
+        with closing(client):
+            return infer(client, library, texts, outputs)
+
+    return ask
 
 
 @pytest.mark.parametrize("count", [1, 100])
-def test_all_outputs_at_once(triton: Any, real_model: Served, count: int) -> None:
+def test_all_outputs_at_once(triton: Ask, real_model: Served, count: int) -> None:
     texts = [f"김치찌개 {number}" for number in range(count)]
     found = triton([text.encode() for text in texts], list(OUTPUTS))
     for name, (dtype, width) in OUTPUTS.items():
@@ -54,17 +64,17 @@ def test_all_outputs_at_once(triton: Any, real_model: Served, count: int) -> Non
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_each_output_alone(triton: Any, output: str) -> None:
+def test_each_output_alone(triton: Ask, output: str) -> None:
     assert triton([b"a", b"b c"], [output])[output].shape == (2, OUTPUTS[output][1])
 
 
-def test_truncation_is_told(triton: Any) -> None:
+def test_truncation_is_told(triton: Ask) -> None:
     found = triton([b"a " * 254, b"a " * 255], ["token_count", "truncated"])
     assert found["token_count"].tolist() == [[256], [257]]
     assert found["truncated"].tolist() == [[False], [True]]
 
 
-def test_a_text_that_is_not_utf8_is_refused(triton: Any) -> None:
+def test_a_text_that_is_not_utf8_is_refused(triton: Ask) -> None:
     with pytest.raises(InferenceServerException, match="text 1 is not valid UTF-8") as refused:
         triton([b"fine", b"\xff"], ["embedding"])
     assert refused.value.status() in ("400", "StatusCode.INVALID_ARGUMENT")
@@ -76,7 +86,7 @@ def tokenizer_counts(served: Served) -> tuple[int, int]:
     return statistics["inference_count"], statistics["execution_count"]
 
 
-def test_neighbours_in_the_same_batch_get_their_vectors(triton: Any, real_model: Served) -> None:
+def test_neighbours_in_the_same_batch_get_their_vectors(triton: Ask, real_model: Served) -> None:
     texts = [b"\xc3\x28" if number % 3 == 0 else f"recipe {number}".encode() for number in range(48)]
     expected = real_model.original.encode([text.decode(errors="replace") for text in texts])
     requests, executions = tokenizer_counts(real_model)

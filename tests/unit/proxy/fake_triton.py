@@ -88,12 +88,12 @@ class FakeTriton:
     def __init__(self, name: str = "fake-model") -> None:
         self.config = model_config(name)
         self.port = 0
-        self.connections = 0
         self.config_reads = 0
         self.inferences: list[Sequence[str]] = []  # the texts of each, in the order in which they came
         self.infer_with: Handler | None = None  # answers inferences in place of the fake model
         self.configure_with: Handler | None = None
         self._runner: web.AppRunner | None = None
+        self._process = 0  # which run of the server this is
 
     @property
     def url(self) -> str:
@@ -107,9 +107,10 @@ class FakeTriton:
         await self.stop()
 
     async def start(self) -> None:
+        self._process += 1
         app = web.Application(client_max_size=2**30)
-        app.router.add_get("/v2/models/sentence_embedding/config", self._config)
-        app.router.add_post("/v2/models/sentence_embedding/infer", self._infer)
+        app.router.add_get("/v2/models/sentence_embedding/config", self._while_it_runs(self._process, self._config))
+        app.router.add_post("/v2/models/sentence_embedding/infer", self._while_it_runs(self._process, self._infer))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
@@ -119,12 +120,25 @@ class FakeTriton:
     async def stop(self) -> None:
         if self._runner is not None:
             runner, self._runner = self._runner, None
+            self._process += 1
             await runner.cleanup()
 
     async def restart(self, name: str) -> None:
         await self.stop()
         self.config = model_config(name)
         await self.start()
+
+    def _while_it_runs(self, process: int, handler: Handler) -> Handler:
+        """A process that ended answers nothing. aiohttp's server may: on a connection that it accepted while it was
+        stopped, and that then outlives it."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            await request.read()
+            if process != self._process:
+                return await reset(request)
+            return await handler(request)
+
+        return answer
 
     async def _config(self, request: web.Request) -> web.StreamResponse:
         self.config_reads += 1
