@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from proxy.connections import Span
 from proxy.embedder import Embeddings
 from proxy.errors import DeadlineExceeded, EngineFailed, EngineUnavailable, UnexpectedModel
 from proxy.model import ServedModel, parse_model_config
@@ -29,9 +30,8 @@ _CANARY = "health 확인"
 class TritonEmbedder:
     """Embeds by the ensemble of one Triton, which may come, go and change its model meanwhile.
 
-    Vectors are never labelled with a model that did not compute them. Triton keeps its model for as long as it runs,
-    and its connections end with it; so a configuration that was read holds for what came over connections picked at
-    the same epoch, and over later ones only after it was read again.
+    Vectors are never labelled with a model that did not compute them. A Triton keeps its model for as long as it runs,
+    so a configuration that was read holds for every answer of the same process, and is read again for any other.
     """
 
     def __init__(self, client: TritonClient, expected_model_name: str = "") -> None:
@@ -53,19 +53,22 @@ class TritonEmbedder:
         """One float32 vector for each text, by one request to Triton. Raises `EmbeddingError`."""
         output = "normalized_embedding" if normalize else "embedding"
         async with _until(deadline):
-            before = await self._model_since(0)
+            before = await self._model_of(None)
             if not self._expects(before.value):  # it may have been replaced since
                 before = await self._read_model()
+            just_read = False
             for _ in range(_MAX_ATTEMPTS):
                 self._accept(before.value)
                 inferred = await self._client.infer(texts, output)
-                after = await self._model_since(inferred.epoch)
-                # Of one epoch: of one process. Else the model was read before and after, and is the same.
-                if after.epoch == inferred.epoch or after.value == before.value:
+                after = await self._model_of(inferred.span)
+                # The second for connections that all end with their first answer: read before and after, with nothing
+                # but the inference between, and the same.
+                certain = after.span.same_process(inferred.span) or (just_read and after.value == before.value)
+                if certain:
                     self._accept(after.value)
                     _check_shape(inferred.value, len(texts), after.value)
                     return Embeddings(inferred.value, after.value)
-                before = after
+                before, just_read = after, True
         raise EngineUnavailable("The engine changed its model while it was asked.")
 
     async def model(self, deadline: float) -> ServedModel:
@@ -77,23 +80,27 @@ class TritonEmbedder:
         """Embeds a short text through the whole ensemble. Raises `EmbeddingError`."""
         return (await self.embed([_CANARY], normalize=True, deadline=deadline)).model
 
-    async def _model_since(self, epoch: int) -> Reply[ServedModel]:
-        """The model, read at that epoch or later; at most one request reads while the others wait for it."""
+    async def _model_of(self, span: Span | None) -> Reply[ServedModel]:
+        """The known model where it is that of the process behind `span` (None: of any), else what Triton says now.
+
+        At most one request reads, and the others wait for it: mostly it answers them all.
+        """
+        known = self._known_of(span)
+        if known is None:
+            async with self._reading:
+                known = self._known_of(span) or await self._read_model()
+        return known
+
+    def _known_of(self, span: Span | None) -> Reply[ServedModel] | None:
         known = self._known
-        if known is not None and known.epoch >= epoch:
+        if known is None or span is None or known.span.same_process(span):
             return known
-        async with self._reading:
-            known = self._known
-            if known is None or known.epoch < epoch:
-                known = await self._read_model()
-            return known
+        return None
 
     async def _read_model(self) -> Reply[ServedModel]:
         config = await self._client.config()
-        read = Reply(parse_model_config(config.value), config.epoch)
-        if self._known is None or self._known.epoch <= read.epoch:
-            self._known = read
-        return read
+        self._known = Reply(parse_model_config(config.value), config.span)
+        return self._known
 
     def _expects(self, model: ServedModel) -> bool:
         return self._expected_model_name in ("", model.name)

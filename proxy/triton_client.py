@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import SimpleNamespace
 from typing import Any, Generic, TypeVar
 
 import aiohttp
@@ -20,6 +19,7 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 from yarl import URL
 
+from proxy.connections import LAST_PICKED, NumberedConnections, Span
 from proxy.errors import (
     DeadlineExceeded,
     EmbeddingError,
@@ -51,20 +51,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Reply(Generic[T]):
-    """An answer, and when the connection that it came over was picked."""
+    """An answer, and when the connection that it came over was open."""
 
     value: T
-    epoch: int  # connections made until then, that one included; two replies of one epoch are of one Triton process
-
-
-class _Picked:
-    """Which connection a request got; filled in by the trace."""
-
-    __slots__ = ("epoch", "reused")
-
-    def __init__(self) -> None:
-        self.epoch = 0
-        self.reused = False
+    span: Span
 
 
 class TritonClient:
@@ -74,19 +64,15 @@ class TritonClient:
         self._config_url = URL(f"{url}/v2/models/{ENSEMBLE}/config")
         self._infer_url = URL(f"{url}/v2/models/{ENSEMBLE}/infer")
         self._session: aiohttp.ClientSession | None = None
-        self._connections_made = 0
 
     async def open(self) -> None:
         """Makes the pool of connections; none is opened yet."""
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_create_end.append(self._connection_made)
-        trace.on_connection_reuseconn.append(self._connection_reused)
+        self._connections = NumberedConnections(_MAX_CONNECTIONS, _IDLE_SECONDS)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS, keepalive_timeout=_IDLE_SECONDS),
+            connector=self._connections,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
-            trace_configs=[trace],
         )
 
     async def close(self) -> None:
@@ -97,16 +83,16 @@ class TritonClient:
 
     async def config(self) -> Reply[Any]:
         """The ensemble's model configuration, parsed from JSON. Raises `EmbeddingError`."""
-        content, _, epoch = await self._exchange("GET", self._config_url)
+        content, _, span = await self._exchange("GET", self._config_url)
         try:
-            return Reply(json.loads(content), epoch)
+            return Reply(json.loads(content), span)
         except (ValueError, RecursionError) as error:
             raise EngineFailed("The engine's model configuration is not JSON.") from error
 
     async def infer(self, texts: Sequence[str], output: str) -> Reply[NDArray[Any]]:
         """The ensemble's `output` for N texts, its first dimension N, in one request. Raises `EmbeddingError`."""
         body, header_length = _encode(texts, output)
-        content, answer_header_length, epoch = await self._exchange(
+        content, answer_header_length, span = await self._exchange(
             "POST", self._infer_url, body, {_HEADER_LENGTH: str(header_length)}
         )
         try:
@@ -124,12 +110,12 @@ class TritonClient:
             raise EngineFailed("The engine's answer could not be decoded.") from error
         if values is None:
             raise EngineFailed(f"The engine's answer lacks the output {output!r}.")
-        return Reply(values, epoch)
+        return Reply(values, span)
 
     async def _exchange(
         self, method: str, url: URL, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> tuple[bytes, int | None, int]:
-        """One request: content, length of the JSON at its start, epoch. Raises `EmbeddingError`."""
+    ) -> tuple[bytes, int | None, Span]:
+        """One request: content, length of the JSON at its start, span. Raises `EmbeddingError`."""
         try:
             return await self._send(method, url, body, headers)
         except _ClosedWhileIdle:
@@ -142,36 +128,31 @@ class TritonClient:
 
     async def _send(
         self, method: str, url: URL, body: bytes | None, headers: dict[str, str] | None
-    ) -> tuple[bytes, int | None, int]:
+    ) -> tuple[bytes, int | None, Span]:
         if self._session is None:
             raise EngineUnavailable("The connection to the engine is closed.")
-        picked = _Picked()
+        LAST_PICKED.set(None)
         try:
             async with self._session.request(
-                method, url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=picked
+                method, url, data=body, headers=headers, allow_redirects=False
             ) as response:
+                picked = LAST_PICKED.get()
+                assert picked is not None
+                span = Span(picked.number, self._connections.made)
                 content = await response.read()
                 if response.status != HTTPStatus.OK:
                     raise refusal(response.status, content)
                 length = response.headers.get(_HEADER_LENGTH)
-                return content, None if length is None else int(length), picked.epoch
+                return content, None if length is None else int(length), span
         except EmbeddingError:
             raise
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if picked.reused:
+            picked = LAST_PICKED.get()
+            if picked is not None and picked.reused:
                 raise _ClosedWhileIdle(error) from error
             raise translate(error) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise translate(error) from error
-
-    async def _connection_made(self, _: Any, context: SimpleNamespace, __: Any) -> None:
-        self._connections_made += 1
-        context.trace_request_ctx.epoch = self._connections_made
-        context.trace_request_ctx.reused = False
-
-    async def _connection_reused(self, _: Any, context: SimpleNamespace, __: Any) -> None:
-        context.trace_request_ctx.epoch = self._connections_made
-        context.trace_request_ctx.reused = True
 
 
 class _ClosedWhileIdle(Exception):

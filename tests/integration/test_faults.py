@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from tests.integration.conftest import free_ports, running_service
-from tests.integration.test_runtime import descendants
+from tests.integration.launcher_run import descendants
 
 BODY = {"text": "갈비탕"}
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from proxy.connections import Span
 from proxy.errors import (
     DeadlineExceeded,
     EmbeddingError,
@@ -50,14 +51,20 @@ async def test_texts_go_out_as_utf_8_and_vectors_come_back(triton: FakeTriton, c
 
 
 async def test_the_connection_is_kept(client: TritonClient) -> None:
-    epochs = [(await client.infer(["a"], "embedding")).epoch for _ in range(5)]
-    assert epochs == [1] * 5
+    assert {(await client.infer(["a"], "embedding")).span for _ in range(3)} == {Span(1, 1)}
 
 
-async def test_a_new_connection_is_a_new_epoch(triton: FakeTriton, client: TritonClient) -> None:
-    before = (await client.config()).epoch
+async def test_each_answer_knows_its_connection(triton: FakeTriton, client: TritonClient) -> None:
+    alone = (await client.config()).span
+    spans = [reply.span for reply in await asyncio.gather(client.config(), client.config())]
+    assert sorted(span.first for span in spans) == [1, 2]
+    assert spans[0].same_process(spans[1])
+    assert alone.same_process(Span(1, 2))
+    assert not alone.same_process(Span(2, 2))  # nothing says that the first was still open
     await triton.restart("fake-model")
-    assert (await client.config()).epoch > before
+    after = (await client.config()).span
+    assert after == Span(3, 3)
+    assert not any(after.same_process(span) for span in [alone, *spans])
 
 
 # What the wire does.
