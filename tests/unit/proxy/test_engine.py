@@ -86,8 +86,13 @@ async def test_a_restart_between_the_reading_and_the_inference(triton: FakeTrito
     assert_computed_by("new-model", embeddings.vectors[0], "a")
 
 
-async def test_a_restart_between_the_inference_and_the_reading(triton: FakeTriton, embedder: TritonEmbedder) -> None:
-    """The vectors are the old model's, and the configuration that is read for them is the new one's."""
+@pytest.mark.parametrize("first", ["fake-model", "new-model"])
+async def test_a_restart_between_the_inference_and_the_reading(
+    first: str, triton: FakeTriton, embedder: TritonEmbedder
+) -> None:
+    """The vectors are one model's, and the configuration that is read for them is the next one's; also where that is
+    the model which was known before."""
+    await triton.restart(first)
     await embedder.embed(["a"], True, soon())
     await triton.restart("fake-model")  # a new connection: the configuration is to be read after the inference
     reads = 0
@@ -138,10 +143,26 @@ async def test_restarts_under_load_never_mix_models(triton: FakeTriton, embedder
     await asyncio.wait_for(asyncio.gather(*clients), 30)
 
 
+async def test_connections_that_end_with_each_answer(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    async def and_close(_: web.Request) -> web.StreamResponse:
+        response = web.json_response(triton.config)
+        response.force_close()
+        return response
+
+    async def compute_and_close(_: web.Request) -> web.StreamResponse:
+        response = encode_answer("normalized_embedding", np.stack([fake_vector("a", True)]))
+        response.force_close()
+        return response
+
+    triton.configure_with, triton.infer_with = and_close, compute_and_close
+    for _ in range(3):
+        assert (await embedder.embed(["a"], True, soon())).model.name == "fake-model"
+
+
 async def test_a_model_that_never_stays_the_same(triton: FakeTriton, embedder: TritonEmbedder) -> None:
     async def another(_: web.Request) -> web.StreamResponse:
         response = web.json_response(model_config(f"model-{triton.config_reads}"))
-        response.force_close()  # so each reading is of a new epoch
+        response.force_close()  # so each reading comes over a connection of its own
         return response
 
     async def and_close(_: web.Request) -> web.StreamResponse:
