@@ -11,12 +11,13 @@ import torch
 from safetensors import SafetensorError
 from tokenizers import Tokenizer, normalizers
 from torch import nn
-from torch.ao.quantization import float16_dynamic_qconfig, per_channel_dynamic_qconfig, quantize_dynamic
+from torch.ao.quantization import float16_dynamic_qconfig, quantize_dynamic
 from transformers import AutoModel, AutoTokenizer
 
 from export.encoder import PackedEncoder
 from export.errors import UnsupportedModel
 from export.layout import SentenceTransformerLayout
+from export.quantization import quantize_int8
 from export.settings import Precision
 
 
@@ -124,14 +125,17 @@ def _deprecation_is_known() -> Iterator[None]:
 def script_encoder(encoder: PackedEncoder, precision: Precision) -> Any:
     """TorchScript of `encoder` at `precision`; the embedding table is in half precision unless that is float32.
 
-    float16 and int8 pack the linear layers' weights through FBGEMM; activations and sums stay in float32
-    (int8: weights by output channel, activations anew in each call).
+    float16 and int8 pack the linear layers' weights for FBGEMM; activations and sums stay in float32
+    (see export/quantization.py for int8). `encoder` is used up.
     """
     module: nn.Module = encoder
     if precision != "float32":
-        recipe = float16_dynamic_qconfig if precision == "float16" else per_channel_dynamic_qconfig
-        module = quantize_dynamic(encoder, {nn.Linear: recipe})
-        module.word_embeddings = nn.Parameter(encoder.word_embeddings.half(), requires_grad=False)
+        table = encoder.word_embeddings
+        if precision == "float16":
+            module = quantize_dynamic(encoder, {nn.Linear: float16_dynamic_qconfig})
+        else:
+            quantize_int8(encoder, vocabulary=table.size(0))
+        module.word_embeddings = nn.Parameter(table.half(), requires_grad=False)
     return torch.jit.script(module)
 
 

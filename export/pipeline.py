@@ -36,6 +36,6 @@ def export_model(model: LocalModel, precision: Precision, key: str, exporter_ver
     least = verify(script, original, tokenizer.max_seq_length, precision)
     print(
         f"Exported {model.name}, {described.dimension} dimensions, at most {tokenizer.max_seq_length} tokens; "
-        f"least cosine of a token to the original {least:.7f}.",
+        f"least cosine to the original {least:.7f}.",
         flush=True,
     )

@@ -27,8 +27,8 @@ class Settings(BaseSettings):
         description="Commit, tag or branch of a hub id. Empty: a pinned commit for the default model, else `main`.",
     )
     precision: Precision = Field(
-        default="float32",
-        description="Of the weights: `float32`, `float16` (sums stay in float32) or `int8`.",
+        default="float16",
+        description="Of the weights: `float16` (sums stay in float32), `float32` or `int8`.",
     )
     model_repository: Path = Field(
         default=Path("build/model_repository"),

@@ -9,9 +9,10 @@ from torch import Tensor
 from export.errors import VerificationFailed
 from export.settings import Precision
 
-# The least cosine between a token's embedding from the exported graph and from the original, over all tokens tried.
-# float32 differs by the order of its sums alone; float16 by 11-bit weights; int8 by 8-bit weights and activations.
-MINIMUM_COSINE: dict[Precision, float] = {"float32": 0.999999, "float16": 0.99999, "int8": 0.85}
+# The least cosine to the original that is accepted: of each token's embedding, and of a text's mean. float32 differs by
+# the order of its sums alone; float16 by 11-bit weights; int8 by 7-bit weights and 8-bit activations, and single tokens
+# of the meaningless texts that are tried say little there.
+MINIMUM_COSINE: dict[Precision, float] = {"float32": 0.999999, "float16": 0.99999, "int8": 0.9}
 
 
 def verification_shapes(max_seq_length: int) -> Iterator[tuple[int, int]]:
@@ -24,6 +25,8 @@ def verification_shapes(max_seq_length: int) -> Iterator[tuple[int, int]]:
 
 def verify(script: Any, original: Any, max_seq_length: int, precision: Precision) -> float:
     """Compares both on random ids with random right padding; answers the least cosine seen.
+
+    Of single tokens' embeddings, or of the texts' means for int8.
 
     Raises `VerificationFailed` under `MINIMUM_COSINE[precision]`.
     """
@@ -38,7 +41,11 @@ def verify(script: Any, original: Any, max_seq_length: int, precision: Precision
         with torch.inference_mode():
             expected = original(input_ids=ids, attention_mask=mask).last_hidden_state
             found = script(ids, mask)
-        cosine = _least_cosine(found, expected, mask)
+        if precision == "int8":
+            found, expected, real = _means(found, mask), _means(expected, mask), torch.ones(texts, dtype=torch.bool)
+        else:
+            real = mask == 1
+        cosine = _least_cosine(found[real], expected[real])
         if not cosine >= MINIMUM_COSINE[precision]:  # not a number fails too
             raise VerificationFailed(
                 f"The exported encoder differs from the original on {texts} x {longest} tokens: cosine {cosine:.7f}, "
@@ -48,7 +55,10 @@ def verify(script: Any, original: Any, max_seq_length: int, precision: Precision
     return least
 
 
-def _least_cosine(found: Tensor, expected: Tensor, mask: Tensor) -> float:
-    real = mask == 1
-    cosines = torch.nn.functional.cosine_similarity(found[real].double(), expected[real].double(), dim=-1)
-    return float(cosines.min())
+def _least_cosine(found: Tensor, expected: Tensor) -> float:
+    return float(torch.nn.functional.cosine_similarity(found.double(), expected.double(), dim=-1).min())
+
+
+def _means(embeddings: Tensor, mask: Tensor) -> Tensor:
+    """`[N, S, D]` and `[N, S]` to `[N, D]`."""
+    return (embeddings * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)

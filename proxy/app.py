@@ -8,11 +8,14 @@ from starlette.middleware.cors import CORSMiddleware
 
 from proxy.access_log import AccessLog
 from proxy.answers import LastResort, install_error_answers
+from proxy.batching import BatchingEmbedder
 from proxy.body_limit import BodyLimit
+from proxy.cache import CachingEmbedder
 from proxy.embedder import Embedder
-from proxy.endpoints import make_routes
+from proxy.endpoints import make_cache_route, make_routes
 from proxy.engine import TritonEmbedder
 from proxy.invalid_requests import install_invalid_request_answers
+from proxy.process_watch import ProcessWatch
 from proxy.settings import Settings
 from proxy.triton_client import TritonClient
 
@@ -20,7 +23,10 @@ from proxy.triton_client import TritonClient
 def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
     """The proxy for these settings, in front of `embedder` or, without one, of the Triton that the settings name."""
     if embedder is None:
-        embedder = TritonEmbedder(TritonClient(settings.triton_url), settings.expected_model_name)
+        engine = TritonEmbedder(TritonClient(settings.triton_url), settings.expected_model_name)
+        embedder = BatchingEmbedder(engine, settings.calls_in_flight, settings.call_tokens)
+        if settings.cache_mb > 0:
+            embedder = CachingEmbedder(embedder, ProcessWatch(settings.triton_url), settings.cache_mb)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -40,6 +46,8 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
         strict_content_type=False,
     )
     app.include_router(make_routes(embedder, settings.deadline_seconds))
+    if isinstance(embedder, CachingEmbedder):
+        app.include_router(make_cache_route(embedder))
     install_error_answers(app)
     install_invalid_request_answers(app)
 

@@ -1,14 +1,17 @@
 """The routes of the contract: JSON to the embedder and back, and nothing else."""
 
 import asyncio
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from proxy.answers import failure, json_answer
+from proxy.cache import CachingEmbedder
 from proxy.embedder import Embedder
 from proxy.errors import EmbeddingError
 from proxy.schemas import (
+    CacheResponse,
     EmbedBatchRequest,
     EmbedBatchResponse,
     EmbedRequest,
@@ -86,5 +89,17 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
             request.state.failure = str(error)
             return failure(str(error), 503)
         return json_answer({"status": "ok", "model": model.name, "dim": model.dimension, "version": model.version})
+
+    return routes
+
+
+def make_cache_route(cache: CachingEmbedder) -> APIRouter:
+    """What the cache did, for those who size it."""
+    routes = APIRouter()
+
+    @routes.get("/api/v1/cache", response_model=CacheResponse, tags=["model"])
+    async def cache_counts() -> Response:
+        """Tells how often texts were answered from memory."""
+        return json_answer(asdict(cache.counts))
 
     return routes

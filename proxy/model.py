@@ -29,7 +29,8 @@ class ServedModel:
         >>> ServedModel("mini", "0123456789abcdef", 384, 128, False, "float16", 128).version
         'mini@0123456789ab-float16'
         """
-        return f"{self.name}@{self.revision[:_REVISION_CHARACTERS]}-{self.precision}"
+        revision = self.revision.removeprefix("sha256-")[:_REVISION_CHARACTERS]
+        return f"{self.name}@{revision}-{self.precision}"
 
 
 def parse_model_config(config: object) -> ServedModel:

@@ -100,6 +100,16 @@ class HealthResponse(BaseModel):
     version: Version
 
 
+class CacheResponse(BaseModel):
+    """What the text cache did since the start, and what it holds."""
+
+    hits: int = Field(description="Texts answered from memory, or by a computation already under way.")
+    misses: int = Field(description="Texts that were computed.")
+    texts: int = Field(description="Texts remembered now.")
+    bytes: int = Field(description="Memory that these take, about.")
+    limit_bytes: int = Field(description="Memory that they may take (CACHE_MB).")
+
+
 class ErrorResponse(BaseModel):
     """Any failure but a request that is not valid."""
 

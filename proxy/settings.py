@@ -47,6 +47,21 @@ class Settings(BaseSettings):
     max_body_mb: int = Field(
         default=20, ge=1, description="Largest request body in MiB; a larger one is refused with 413."
     )
+    calls_in_flight: int = Field(
+        default=2,
+        ge=1,
+        description="Calls to Triton at one time; what arrives meanwhile waits and shares the next one.",
+    )
+    call_tokens: int = Field(
+        default=256,
+        ge=1,
+        description="Tokens in one call to Triton, about; a larger request is cut into several.",
+    )
+    cache_mb: int = Field(
+        default=64,
+        ge=0,
+        description="MiB of texts and vectors that are remembered, least recently used out first; 0 for none.",
+    )
     expected_model: str = Field(
         default="",
         description="Model that must be served, as its name or hub id; with any other the proxy answers 503.",

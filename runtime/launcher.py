@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from runtime.cores import available_cores
 from runtime.errors import NotReady
 from runtime.layout import Layout, check_path
 from runtime.ports import reachable, resolve
@@ -166,7 +167,7 @@ class Launcher:
             self._triton_address,
             self._shared_memory.prefix,
         )
-        environment = triton_environment(self._wheel, self._layout)
+        environment = triton_environment(self._wheel, self._layout, self._settings.encoder_threads or available_cores())
         return self._children.start(command, environment=environment, folder=self._layout.work, show=self._log.read)
 
     def _start_proxy(self) -> Child:

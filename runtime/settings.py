@@ -43,6 +43,9 @@ class Settings(BaseSettings):
         "127.0.0.1", "Address that the proxy listens on; 0.0.0.0 for all.", "an address or a host name"
     )
     proxy_port: Port = _setting(8001, "Port that the proxy listens on.", _PORT_RULE)
+    encoder_threads: Annotated[int, Field(ge=0)] = _setting(
+        0, "Threads of the encoder; 0 for the cores that affinity and control group allow.", "a whole number from 0 on"
+    )
     start_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = _setting(
         120.0, "Seconds until the first text must be embeddable, else the start is given up.", "a number above 0"
     )

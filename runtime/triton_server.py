@@ -13,7 +13,7 @@ from runtime.wheel import TritonWheel
 EXIT_TIMEOUT_SECONDS = 3
 
 # The steps that do no heavy arithmetic need no pool of threads that would fight over the cores. The encoder's backend
-# sets its own number from the model's configuration, whatever stands here.
+# sets its own number, whatever stands here.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -42,13 +42,22 @@ def triton_command(
     ]
 
 
-def triton_environment(wheel: TritonWheel, layout: Layout, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+# Turns that an OpenMP thread waits before it sleeps. libgomp's own 300,000 take a core from the other processes for
+# milliseconds after each forward; none at all makes each operation wait for a thread to wake.
+_SPIN_COUNT = 2000
+
+
+def triton_environment(
+    wheel: TritonWheel, layout: Layout, encoder_threads: int, base: Mapping[str, str] = os.environ
+) -> dict[str, str]:
     """The environment of Triton and of the Python processes that it starts."""
     environment = dict(base)
     environment["LD_LIBRARY_PATH"] = _join(layout.libraries, wheel.libraries, base.get("LD_LIBRARY_PATH"))
     # The stub's embedded Python takes its installation, and so the virtual environment, from the first `python3` on
     # PATH; it reads neither PYTHONHOME nor PYTHONPATH.
     environment["PATH"] = _join(Path(sys.executable).parent, base.get("PATH", os.defpath))
+    environment["ENCODER_THREADS"] = str(encoder_threads)
+    environment.setdefault("GOMP_SPINCOUNT", str(_SPIN_COUNT))
     for name in _ONE_THREAD:
         environment.setdefault(name, "1")
     return environment

@@ -21,7 +21,7 @@ ALLOWED = {
     "runtime/backends": {"numpy", "torch", "triton_python_backend_utils"},
     "proxy": SETTINGS
     | {
-        "aiohttp", "async_timeout", "fastapi", "numpy", "orjson", "proxy", "starlette", "tritonclient", "uvicorn",
+        "aiohttp", "async_timeout", "cachetools", "fastapi", "numpy", "orjson", "proxy", "starlette", "tritonclient", "uvicorn",
         "yarl",
     },
 }  # fmt: skip

@@ -1,11 +1,12 @@
 """The backend `pytorch` where Triton has no C++ LibTorch backend: runs TorchScript through the Python backend.
 
 It reads the same configuration as the C++ backend does: inputs by the names of `forward`'s arguments, outputs in the
-order of the configuration, threads from `INTRA_OP_THREAD_COUNT` and `INTER_OP_THREAD_COUNT`.
+order of the configuration, threads from `INTRA_OP_THREAD_COUNT`.
 """
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,50 +14,68 @@ import numpy as np
 import torch
 import triton_python_backend_utils as pb_utils
 
+Arrays = tuple["np.ndarray[Any, Any]", ...]
+
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
         parameters = {name: entry["string_value"] for name, entry in config["parameters"].items()}
-        cores = len(os.sched_getaffinity(0))
-        torch.set_num_threads(int(parameters.get("INTRA_OP_THREAD_COUNT", cores)))
-        torch.set_num_interop_threads(int(parameters.get("INTER_OP_THREAD_COUNT", 1)))
+        # The launcher counts the cores that the service may use; without it, those of this process.
+        cores = os.environ.get("ENCODER_THREADS") or len(os.sched_getaffinity(0))
+        self.threads = int(parameters.get("INTRA_OP_THREAD_COUNT", cores))
         self.inputs = [entry["name"] for entry in config["input"]]
         self.outputs = [entry["name"] for entry in config["output"]]
         file_name = config["default_model_filename"] or "model.pt"
         self.module = torch.jit.load(str(Path(pb_utils.get_model_dir()) / file_name), map_location="cpu")
+        self.workers = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
+        # Each worker is started, and its number of threads set, before that of this thread is.
+        list(self.workers.map(lambda _: torch.zeros(1), range(self.threads)))
+        torch.set_num_threads(self.threads)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        # The dynamic batcher joins requests of equal shapes; these become one forward. Requests that reach this
-        # backend in one call with other shapes (it may be configured so) get a forward of their own.
-        values = [
+        # The dynamic batcher joins requests of equal shapes alone: they become one batch.
+        batch = [
             tuple(pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self.inputs)
             for request in requests
         ]
-        groups: dict[tuple[Any, ...], list[int]] = {}
-        for place, arrays in enumerate(values):
-            groups.setdefault(tuple(array.shape[1:] for array in arrays), []).append(place)
-        responses: list[Any] = [None] * len(requests)
-        for places in groups.values():
-            for place, response in zip(places, self.forward([values[place] for place in places]), strict=True):
-                responses[place] = response
-        return responses
-
-    def forward(self, batch: list[tuple[np.ndarray[Any, Any], ...]]) -> list[Any]:
-        """One forward over requests of equal shapes; one response for each."""
-        joined = [np.concatenate(arrays) if len(arrays) > 1 else arrays[0] for arrays in zip(*batch, strict=True)]
+        joined = tuple(np.concatenate(arrays) if len(arrays) > 1 else arrays[0] for arrays in zip(*batch, strict=True))
         try:
-            with torch.inference_mode():
-                result = self.module(*(torch.from_numpy(array) for array in joined))
-        except RuntimeError as error:
+            results = self.forward(joined)
+        except (RuntimeError, IndexError) as error:
             failure = pb_utils.TritonError(str(error).strip().splitlines()[-1], pb_utils.TritonError.INVALID_ARG)
             return [pb_utils.InferenceResponse(error=failure) for _ in batch]
-        tensors = (result,) if isinstance(result, torch.Tensor) else tuple(result)
-        sizes = [arrays[0].shape[0] for arrays in batch]
-        parts = [torch.split(tensor.contiguous(), sizes) for tensor in tensors]
+        ends = np.cumsum([arrays[0].shape[0] for arrays in batch])
         return [
             pb_utils.InferenceResponse(
-                [pb_utils.Tensor(name, part[place].numpy()) for name, part in zip(self.outputs, parts, strict=True)]
+                [
+                    pb_utils.Tensor(name, result[end - arrays[0].shape[0] : end])
+                    for name, result in zip(self.outputs, results, strict=True)
+                ]
             )
-            for place in range(len(batch))
+            for arrays, end in zip(batch, ends, strict=True)
         ]
+
+    def forward(self, inputs: Arrays) -> Arrays:
+        """One row takes all threads; more rows are dealt out to workers of one thread each.
+
+        Threads that share each operation of a forward wait for each other hundreds of times in it, and for whatever
+        else wants a core; rows share nothing.
+        """
+        rows = inputs[0].shape[0]
+        parts = min(self.threads, rows)
+        if parts == 1:
+            return self.run(inputs)
+        dealt = [tuple(array[part::parts] for array in inputs) for part in range(parts)]
+        answers = list(self.workers.map(self.run, dealt))
+        results = tuple(np.empty((rows, *array.shape[1:]), array.dtype) for array in answers[0])
+        for part, answer in enumerate(answers):
+            for result, array in zip(results, answer, strict=True):
+                result[part::parts] = array
+        return results
+
+    def run(self, inputs: Arrays) -> Arrays:
+        with torch.inference_mode():
+            result = self.module(*(torch.from_numpy(np.ascontiguousarray(array)) for array in inputs))
+        tensors = (result,) if isinstance(result, torch.Tensor) else tuple(result)
+        return tuple(tensor.numpy() for tensor in tensors)

@@ -25,14 +25,14 @@ def test_every_listener_gets_its_address_and_port() -> None:
 
 
 def test_the_steps_find_libpython_and_the_same_virtual_environment() -> None:
-    environment = triton_environment(WHEEL, LAYOUT, {"PATH": "/usr/bin", "LD_LIBRARY_PATH": "/mine"})
+    environment = triton_environment(WHEEL, LAYOUT, 2, {"PATH": "/usr/bin", "LD_LIBRARY_PATH": "/mine"})
     assert environment["LD_LIBRARY_PATH"] == "/l/lib:/w/libs:/mine"
     assert environment["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
-    assert triton_environment(WHEEL, LAYOUT, {})["LD_LIBRARY_PATH"] == "/l/lib:/w/libs"
+    assert triton_environment(WHEEL, LAYOUT, 2, {})["LD_LIBRARY_PATH"] == "/l/lib:/w/libs"
 
 
 def test_steps_get_one_thread_where_nothing_else_is_said() -> None:
-    environment = triton_environment(WHEEL, LAYOUT, {"OMP_NUM_THREADS": "4"})
+    environment = triton_environment(WHEEL, LAYOUT, 2, {"OMP_NUM_THREADS": "4"})
     assert (environment["OMP_NUM_THREADS"], environment["OPENBLAS_NUM_THREADS"]) == ("4", "1")
 
 

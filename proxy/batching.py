@@ -1,0 +1,167 @@
+"""Joins texts that wait into calls of bounded size, and shares each call between the requests that wait.
+
+While a call is under way, what arrives waits, and goes into the next one: many small requests cost one pass through
+the engine. A large request is cut into pieces, so that a small one never waits for all of it.
+"""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proxy.embedder import Embedder, Embeddings
+from proxy.errors import DeadlineExceeded, EmbeddingError, EngineFailed, EngineUnavailable, InvalidText
+from proxy.model import ServedModel
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout_at
+else:
+    from async_timeout import timeout_at
+
+# Characters for one token, about, in Korean and English; only the balance of calls depends on it.
+_CHARACTERS_PER_TOKEN = 2
+_SPECIAL_TOKENS = 2
+
+
+class _Request:
+    """One caller's texts: which wait, which are under way, and the vectors that came back."""
+
+    def __init__(self, texts: Sequence[str], normalize: bool, deadline: float, longest_tokens: int) -> None:
+        self.texts = texts
+        self.normalize = normalize
+        self.deadline = deadline
+        self.costs = [min(len(text) // _CHARACTERS_PER_TOKEN + _SPECIAL_TOKENS, longest_tokens) for text in texts]
+        # Shortest last, where they are taken from first: texts of a call are then of about equal length.
+        self.waiting = sorted(range(len(texts)), key=self.costs.__getitem__, reverse=True)
+        self.missing = len(texts)
+        self.vectors: NDArray[np.float32] | None = None
+        self.model: ServedModel | None = None
+        self.done: asyncio.Future[Embeddings] = asyncio.get_running_loop().create_future()
+
+    def put(self, places: Sequence[int], answer: Embeddings, rows: slice) -> None:
+        """Takes the vectors of some of its texts."""
+        if self.done.done():
+            return
+        if self.vectors is None:
+            self.vectors = np.empty((len(self.texts), answer.vectors.shape[1]), dtype=np.float32)
+            self.model = answer.model
+        elif self.model != answer.model:
+            self.fail(EngineUnavailable("The engine changed its model while it was asked."))
+            return
+        self.vectors[list(places)] = answer.vectors[rows]
+        self.missing -= len(places)
+        if self.missing == 0:
+            self.done.set_result(Embeddings(self.vectors, answer.model))
+
+    def fail(self, error: EmbeddingError) -> None:
+        """Ends the request; what of it still waits is not asked for."""
+        self.waiting.clear()
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+_Call = list[tuple[_Request, list[int]]]
+
+
+class BatchingEmbedder:
+    """An `Embedder` around another one, which it gives at most `calls` calls of about `tokens` tokens at a time."""
+
+    def __init__(self, engine: Embedder, calls: int, tokens: int) -> None:
+        self._engine = engine
+        self._calls = calls
+        self._tokens = tokens
+        self._waiting: dict[_Request, None] = {}  # in order of arrival
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Opens the engine."""
+        await self._engine.open()
+
+    async def close(self) -> None:
+        """Closes the engine; what is under way ends with an error."""
+        await self._engine.close()
+
+    async def model(self, deadline: float) -> ServedModel:
+        """The engine's own answer."""
+        return await self._engine.model(deadline)
+
+    async def check(self, deadline: float) -> ServedModel:
+        """The engine's own answer: a check does not wait behind other texts."""
+        return await self._engine.check(deadline)
+
+    async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:
+        """One vector for each text. A caller that goes away takes its waiting texts along."""
+        request = _Request(texts, normalize, deadline, self._tokens)
+        self._waiting[request] = None
+        self._start_calls()
+        try:
+            async with timeout_at(deadline):
+                return await request.done
+        except asyncio.TimeoutError as error:
+            raise DeadlineExceeded("The engine did not answer in time.") from error
+        finally:
+            self._waiting.pop(request, None)
+
+    def _start_calls(self) -> None:
+        while self._waiting and len(self._under_way) < self._calls:
+            task = asyncio.create_task(self._run(self._next_call()))
+            self._under_way.add(task)
+            task.add_done_callback(self._call_ended)
+
+    def _call_ended(self, task: "asyncio.Task[None]") -> None:
+        self._under_way.discard(task)
+        task.result()  # `_run` raises nothing but what must be seen
+        self._start_calls()
+
+    def _next_call(self) -> _Call:
+        """Takes texts out of the waiting requests.
+
+        The oldest request gets half of the call first, so that it is never passed for ever; then the smallest
+        requests, which cost least to let pass; then more of the oldest.
+        """
+        oldest = next(iter(self._waiting))
+        call: _Call = []
+        left = self._tokens - self._take(oldest, self._tokens // 2, call, at_least=1)
+        others = [request for request in self._waiting if request.normalize == oldest.normalize]
+        for request in sorted(others, key=lambda request: len(request.waiting)):
+            if left <= 0:
+                break
+            left -= self._take(request, left, call, at_least=0)
+        return call
+
+    def _take(self, request: _Request, tokens: int, call: _Call, at_least: int) -> int:
+        """Moves texts of `request` into `call`, up to `tokens` tokens; answers how many tokens they are about."""
+        taken: list[int] = []
+        cost = 0
+        while request.waiting and (len(taken) < at_least or cost + request.costs[request.waiting[-1]] <= tokens):
+            place = request.waiting.pop()
+            taken.append(place)
+            cost += request.costs[place]
+        if taken:
+            call.append((request, taken))
+        if not request.waiting:
+            self._waiting.pop(request, None)
+        return cost
+
+    async def _run(self, call: _Call) -> None:
+        texts = [request.texts[place] for request, places in call for place in places]
+        deadline = max(request.deadline for request, _ in call)
+        try:
+            answer = await self._engine.embed(texts, call[0][0].normalize, deadline)
+        except (EngineFailed, InvalidText) as error:
+            if len(call) == 1:
+                call[0][0].fail(error)
+                return
+            # One request's texts may be what the engine trips over: the others must not fall with it.
+            for part in call:
+                await self._run([part])
+        except EmbeddingError as error:
+            for request, _ in call:
+                request.fail(error)
+        else:
+            start = 0
+            for request, places in call:
+                request.put(places, answer, slice(start, start + len(places)))
+                start += len(places)

@@ -1,0 +1,164 @@
+"""Remembers vectors by exact text, and computes a text that several requests ask for at one time once.
+
+A vector is found again under the version of the model that computed it, and only while the engine's process is surely
+the one that gave an answer of that version.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from cachetools import LRUCache
+from numpy.typing import NDArray
+
+from proxy.embedder import Embedder, Embeddings
+from proxy.errors import DeadlineExceeded, EngineUnavailable
+from proxy.model import ServedModel
+from proxy.process_watch import ProcessWatch
+
+_Key = tuple[str, bool, str]  # version, normalize, text
+_Vector = NDArray[np.float32]
+
+# Of an entry beside its text and its vector: the key's tuple, the array's object, the places in the cache's tables.
+_ENTRY_BYTES = 500
+
+
+@dataclass(frozen=True)
+class CacheCounts:
+    """What the cache did since the start, and what it holds now."""
+
+    hits: int  # texts answered from the cache, or by a computation that another request had under way
+    misses: int  # texts that were computed
+    texts: int
+    bytes: int
+    limit_bytes: int
+
+
+class _Flight:
+    """A computation under way, and how many requests wait for it."""
+
+    def __init__(self, task: "asyncio.Task[Embeddings]") -> None:
+        self.task = task
+        self.waiting = 0
+        self.keys: list[_Key] = []
+
+
+def _entry_bytes(entry: tuple[str, _Vector]) -> int:
+    text, vector = entry
+    return 4 * len(text) + vector.nbytes + _ENTRY_BYTES  # a character takes at most 4 bytes
+
+
+class CachingEmbedder:
+    """An `Embedder` around another one."""
+
+    def __init__(self, embedder: Embedder, watch: ProcessWatch, megabytes: int) -> None:
+        """`megabytes`: MiB that the remembered texts and vectors may take, about."""
+        self._embedder = embedder
+        self._watch = watch
+        self._vectors: LRUCache[_Key, tuple[str, _Vector]] = LRUCache(megabytes * 2**20, getsizeof=_entry_bytes)
+        self._flights: dict[_Key, tuple[_Flight, int]] = {}  # the flight, and the text's row in its answer
+        self._current: tuple[int, ServedModel] | None = None  # a process, and the model that it serves
+        self._hits = 0
+        self._misses = 0
+
+    @property
+    def counts(self) -> CacheCounts:
+        """Hits, misses and size."""
+        return CacheCounts(
+            self._hits, self._misses, len(self._vectors), int(self._vectors.currsize), int(self._vectors.maxsize)
+        )
+
+    async def open(self) -> None:
+        """Opens the embedder, and starts to watch its process."""
+        await self._embedder.open()
+        await self._watch.open()
+
+    async def close(self) -> None:
+        """Closes both."""
+        await self._watch.close()
+        await self._embedder.close()
+
+    async def model(self, deadline: float) -> ServedModel:
+        """The embedder's own answer."""
+        return await self._embedder.model(deadline)
+
+    async def check(self, deadline: float) -> ServedModel:
+        """The embedder's own answer: nothing is remembered of a check."""
+        return await self._embedder.check(deadline)
+
+    async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:
+        """One vector for each text, remembered or computed. Raises as the embedder does."""
+        current = self._current
+        if current is None or current[0] != self._watch.process:
+            self._misses += len(texts)
+            return await self._compute(texts, normalize, deadline)
+        model = current[1]
+        keys = [(model.version, normalize, text) for text in texts]
+        found: dict[_Key, _Vector] = {}
+        joined: dict[_Flight, list[tuple[_Key, int]]] = {}
+        missing: dict[_Key, None] = {}
+        for key in dict.fromkeys(keys):
+            if (entry := self._vectors.get(key)) is not None:
+                found[key] = entry[1]
+            elif (flying := self._flights.get(key)) is not None:
+                joined.setdefault(flying[0], []).append((key, flying[1]))
+            else:
+                missing[key] = None
+        self._hits += len(texts) - len(missing)
+        self._misses += len(missing)
+        if missing:
+            flight = self._start(list(missing), normalize, deadline)
+            joined[flight] = [(key, row) for row, key in enumerate(missing)]
+        for flight, places in joined.items():
+            answer = await self._wait(flight, places, normalize, deadline)
+            if answer.model != model:
+                raise EngineUnavailable("The engine changed its model while it was asked.")
+            found.update((key, vector) for (key, _), vector in zip(places, answer.vectors, strict=True))
+        return Embeddings(np.stack([found[key] for key in keys]), model)
+
+    def _start(self, keys: list[_Key], normalize: bool, deadline: float) -> _Flight:
+        flight = _Flight(asyncio.create_task(self._compute([text for _, _, text in keys], normalize, deadline)))
+        flight.keys = keys
+        for row, key in enumerate(keys):
+            self._flights[key] = (flight, row)
+        flight.task.add_done_callback(lambda _: self._forget(flight))
+        return flight
+
+    def _forget(self, flight: _Flight) -> None:
+        for key in flight.keys:
+            if key in self._flights and self._flights[key][0] is flight:
+                del self._flights[key]
+
+    async def _wait(
+        self, flight: _Flight, places: list[tuple[_Key, int]], normalize: bool, deadline: float
+    ) -> Embeddings:
+        """The vectors of these texts, in this order; `places` has each text's row in the flight's answer.
+
+        The last to leave a flight stops it. A deadline that is another request's does not end this one.
+        """
+        flight.waiting += 1
+        try:
+            answer = await asyncio.shield(flight.task)
+        except DeadlineExceeded:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise
+            return await self._compute([text for (_, _, text), _ in places], normalize, deadline)
+        finally:
+            flight.waiting -= 1
+            if flight.waiting == 0 and not flight.task.done():
+                flight.task.cancel()
+                self._forget(flight)  # at once: nobody may join it any more
+        return Embeddings(answer.vectors[[row for _, row in places]], answer.model)
+
+    async def _compute(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:
+        """Asks the embedder, and remembers the answer if one process was there all the while."""
+        process = self._watch.process
+        answer = await self._embedder.embed(texts, normalize, deadline)
+        if process is not None and process == self._watch.process:
+            self._current = (process, answer.model)
+            for text, vector in zip(texts, answer.vectors, strict=True):
+                entry = (text, vector.copy())  # a row of the answer would keep all of it
+                if _entry_bytes(entry) <= self._vectors.maxsize:
+                    self._vectors[(answer.model.version, normalize, text)] = entry
+        return answer

@@ -1,0 +1,56 @@
+"""An embedder that answers when a test says so, and tells what it was asked."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from proxy.embedder import Embeddings
+from proxy.model import ServedModel
+from tests.contract.fake_embedder import MODEL, encode
+
+
+class SlowEmbedder:
+    """Holds each call until `release` is called, or answers at once where `held` is False."""
+
+    def __init__(self, held: bool = True) -> None:
+        self.calls: list[list[str]] = []
+        self.cancelled = 0
+        self.failures: dict[str, Exception] = {}  # by a text of the call
+        self.served = MODEL
+        self._held = held
+        self._gate = asyncio.Event()
+
+    def hold(self) -> None:
+        self._held = True
+        self._gate.clear()
+
+    def release(self) -> None:
+        self._held = False
+        self._gate.set()
+
+    def serve_another_model(self) -> None:
+        self.served = replace(MODEL, name="another")
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:  # noqa: ARG002
+        self.calls.append(list(texts))
+        served = self.served
+        try:
+            if self._held:
+                await self._gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        for text in texts:
+            if text in self.failures:
+                raise self.failures[text]
+        return Embeddings(encode(texts, normalize), served)
+
+    async def model(self, deadline: float) -> ServedModel:  # noqa: ARG002
+        return self.served
+
+    async def check(self, deadline: float) -> ServedModel:  # noqa: ARG002
+        return self.served

@@ -1,0 +1,188 @@
+"""Joining what waits into calls of bounded size."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+
+from proxy.batching import BatchingEmbedder
+from proxy.embedder import Embeddings
+from proxy.errors import DeadlineExceeded, EngineFailed, EngineUnavailable
+from tests.contract.fake_embedder import MODEL, encode
+from tests.unit.proxy.slow_embedder import SlowEmbedder
+
+TOKENS = 64
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(test, 20))
+
+
+def soon() -> float:
+    return asyncio.get_running_loop().time() + 10
+
+
+async def turn() -> None:
+    """Lets everything that can run do so."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def ask(batching: BatchingEmbedder, *texts: str, normalize: bool = True) -> "asyncio.Task[Embeddings]":
+    return asyncio.create_task(batching.embed(texts, normalize, soon()))
+
+
+def assert_vectors(answer: Embeddings, *texts: str, normalize: bool = True) -> None:
+    np.testing.assert_array_equal(answer.vectors, encode(texts, normalize))
+    assert answer.model == MODEL
+
+
+def test_what_waits_shares_the_next_call() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        batching = BatchingEmbedder(engine, calls=1, tokens=TOKENS)
+        tasks = [ask(batching, f"text {number}") for number in range(6)]
+        await turn()
+        assert engine.calls == [["text 0"]], "the first goes at once, alone"
+        engine.release()
+        for number, answer in enumerate(await asyncio.gather(*tasks)):
+            assert_vectors(answer, f"text {number}")
+        assert sorted(map(len, engine.calls)) == [1, 5]
+
+    run(test())
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_never_more_calls_than_allowed(calls: int) -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        batching = BatchingEmbedder(engine, calls, TOKENS)
+        tasks = [ask(batching, f"text {number}") for number in range(8)]
+        await turn()
+        assert len(engine.calls) == calls
+        engine.release()
+        await asyncio.gather(*tasks)
+
+    run(test())
+
+
+def test_a_large_request_is_cut_and_put_together_in_order() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder(held=False)
+        batching = BatchingEmbedder(engine, calls=2, tokens=TOKENS)
+        texts = [f"{'long ' * (number % 7)}text {number}" for number in range(100)]
+        assert_vectors(await ask(batching, *texts), *texts)
+        assert len(engine.calls) > 5
+        assert sorted(text for call in engine.calls for text in call) == sorted(texts), "each text once"
+        for call in engine.calls:
+            assert sum(len(text) // 2 + 2 for text in call) <= TOKENS
+
+    run(test())
+
+
+def test_a_text_larger_than_a_call_goes_alone() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder(held=False)
+        batching = BatchingEmbedder(engine, calls=1, tokens=TOKENS)
+        text = "x" * 5000
+        assert_vectors(await ask(batching, text, text + "y"), text, text + "y")
+        assert len(engine.calls) == 2
+
+    run(test())
+
+
+def test_small_requests_pass_a_large_one_which_goes_on_too() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        batching = BatchingEmbedder(engine, calls=1, tokens=TOKENS)
+        large = ask(batching, *(f"of the large {number}" for number in range(100)))
+        await turn()
+        small = ask(batching, "small")
+        await turn()
+        engine.release()
+        assert_vectors(await small, "small")
+        assert not large.done(), "the small one did not wait for all of the large one"
+        await large
+        second = engine.calls[1]
+        assert "small" in second
+        assert len(second) > 1, "the large one has its part of each call"
+
+    run(test())
+
+
+def test_other_normalize_is_another_call() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        batching = BatchingEmbedder(engine, calls=1, tokens=TOKENS)
+        tasks = [ask(batching, "a", normalize=flag) for flag in (True, True, False, True)]
+        await turn()
+        engine.release()
+        answers = await asyncio.gather(*tasks)
+        for answer, flag in zip(answers, (True, True, False, True), strict=True):
+            assert_vectors(answer, "a", normalize=flag)
+
+    run(test())
+
+
+def test_one_requests_bad_text_fails_alone() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        engine.failures["bad"] = EngineFailed("no")
+        batching = BatchingEmbedder(engine, calls=1, tokens=TOKENS)
+        tasks = [ask(batching, "first"), ask(batching, "good"), ask(batching, "bad"), ask(batching, "fine")]
+        await turn()
+        engine.release()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [isinstance(result, EngineFailed) for result in results] == [False, False, True, False]
+        assert ["good", "bad", "fine"] in engine.calls, "they did share a call at first"
+
+    run(test())
+
+
+def test_an_engine_that_is_away_fails_all_of_a_call_once() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder(held=False)
+        engine.failures["a"] = EngineUnavailable("away")
+        batching = BatchingEmbedder(engine, calls=1, tokens=TOKENS)
+        with pytest.raises(EngineUnavailable):
+            await ask(batching, "a", "b")
+        assert len(engine.calls) == 1
+        assert_vectors(await ask(batching, "c"), "c")
+
+    run(test())
+
+
+def test_a_deadline_ends_the_wait_and_takes_the_texts_along() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        batching = BatchingEmbedder(engine, calls=1, tokens=TOKENS)
+        first = ask(batching, "first")
+        await turn()
+        with pytest.raises(DeadlineExceeded):
+            await batching.embed(["late"], True, asyncio.get_running_loop().time() + 0.01)
+        gone = ask(batching, "gone")
+        await turn()
+        gone.cancel()
+        await turn()
+        engine.release()
+        await first
+        await turn()
+        assert engine.calls == [["first"]], "what nobody waits for is not asked"
+
+    run(test())
+
+
+def test_pieces_of_two_models_are_never_put_together() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        batching = BatchingEmbedder(engine, calls=1, tokens=TOKENS)
+        large = ask(batching, *(f"text {number}" for number in range(50)))
+        await turn()
+        engine.serve_another_model()
+        engine.release()
+        with pytest.raises(EngineUnavailable, match="changed its model"):
+            await large
+
+    run(test())

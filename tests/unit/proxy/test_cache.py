@@ -1,0 +1,216 @@
+"""The text cache: it answers for the same text, flag and model, and for nothing else."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+
+from proxy.cache import CachingEmbedder
+from proxy.embedder import Embeddings
+from proxy.errors import DeadlineExceeded, EngineFailed
+from proxy.process_watch import ProcessWatch
+from tests.contract.fake_embedder import encode
+from tests.unit.proxy.slow_embedder import SlowEmbedder
+
+
+class Process:
+    """A listening socket for the watch, which can be stopped and started like an engine."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._server: asyncio.Server | None = None
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._hold, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _hold(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+        self._writers.clear()
+
+
+async def until(condition: Any) -> None:
+    deadline = asyncio.get_running_loop().time() + 10
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.005)
+
+
+class Setting:
+    """A cache in front of a slow embedder, with a process to watch."""
+
+    def __init__(self, megabytes: int = 1, held: bool = False) -> None:
+        self.engine = SlowEmbedder(held)
+        self.process = Process()
+        self._megabytes = megabytes
+
+    async def __aenter__(self) -> "Setting":
+        await self.process.start()
+        self.watch = ProcessWatch(f"http://127.0.0.1:{self.process.port}")
+        self.cache = CachingEmbedder(self.engine, self.watch, self._megabytes)
+        await self.cache.open()
+        await until(lambda: self.watch.process is not None)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cache.close()
+        await self.process.stop()
+
+    async def embed(self, *texts: str, normalize: bool = True, seconds: float = 10) -> Embeddings:
+        deadline = asyncio.get_running_loop().time() + seconds
+        answer = await self.cache.embed(texts, normalize, deadline)
+        np.testing.assert_array_equal(answer.vectors, encode(texts, normalize))
+        return answer
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(test, 20))
+
+
+def test_a_text_is_computed_once_for_single_and_batch() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            await setting.embed("a")
+            await setting.embed("a")
+            await setting.embed("b", "a", "c", "b")
+            await setting.embed("c", "b", "a")
+            assert setting.engine.calls == [["a"], ["b", "c"]]
+            counts = setting.cache.counts
+            assert (counts.misses, counts.hits, counts.texts) == (3, 6, 3)
+
+    run(test())
+
+
+@pytest.mark.parametrize("other", ["A", "a ", " a", "a\0", "à", "a\u0300"])
+def test_another_text_is_never_answered(other: str) -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            await setting.embed("a")
+            await setting.embed(other)
+            assert setting.engine.calls == [["a"], [other]]
+
+    run(test())
+
+
+def test_another_normalize_flag_is_never_answered() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            await setting.embed("a")
+            await setting.embed("a", normalize=False)
+            await setting.embed("a", normalize=False)
+            assert len(setting.engine.calls) == 2
+
+    run(test())
+
+
+def test_another_process_and_so_model_is_never_answered() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            first = await setting.embed("a")
+            await setting.process.stop()
+            await until(lambda: setting.watch.process is None)
+            setting.engine.serve_another_model()
+            assert (await setting.embed("a")).model != first.model, "asked, while no process is sure"
+            await setting.process.start()
+            await until(lambda: setting.watch.process is not None)
+            again = await setting.embed("a")
+            assert again.model.name == "another"
+            assert (await setting.embed("a")).model.name == "another"
+            assert len(setting.engine.calls) == 3, "the last came from the cache, under the new model"
+
+    run(test())
+
+
+def test_identical_texts_in_flight_are_computed_once_in_any_order() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            await setting.embed("warm")
+            setting.engine.hold()
+            tasks = [
+                asyncio.create_task(setting.embed(*texts)) for texts in (("a", "b"), ("b", "a"), ("a",), ("b", "c"))
+            ]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert setting.engine.calls[1:] == [["a", "b"], ["c"]]
+            setting.engine.release()
+            await asyncio.gather(*tasks)
+
+    run(test())
+
+
+def test_a_caller_that_leaves_does_not_stop_the_others_and_the_last_does() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            await setting.embed("warm")
+            setting.engine.hold()
+            first, second = (asyncio.create_task(setting.embed("a")) for _ in range(2))
+            await asyncio.sleep(0.01)
+            first.cancel()
+            await asyncio.sleep(0.01)
+            assert setting.engine.cancelled == 0
+            second.cancel()
+            await asyncio.sleep(0.01)
+            assert setting.engine.cancelled == 1
+            third = asyncio.create_task(setting.embed("a"))
+            await asyncio.sleep(0.01)
+            setting.engine.release()
+            await third
+
+    run(test())
+
+
+def test_anothers_deadline_and_failure() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            await setting.embed("warm")
+            setting.engine.failures["a"] = DeadlineExceeded("the first one's")
+            impatient = asyncio.create_task(setting.embed("a", seconds=-1))
+            patient = asyncio.create_task(setting.embed("a"))
+            await asyncio.sleep(0)
+            with pytest.raises(DeadlineExceeded):
+                await impatient
+            with pytest.raises(DeadlineExceeded):  # the engine raises it to everybody here
+                await patient
+            assert setting.engine.calls[-2:] == [["a"], ["a"]], "the patient one asked again"
+            setting.engine.failures["a"] = EngineFailed("no")
+            with pytest.raises(EngineFailed):
+                await setting.embed("a")
+            del setting.engine.failures["a"]
+            await setting.embed("a")
+
+    run(test())
+
+
+def test_it_stays_within_its_size_and_lets_the_oldest_go() -> None:
+    async def test() -> None:
+        async with Setting(megabytes=1) as setting:
+            for number in range(4000):
+                await setting.embed(f"text {number}")
+            counts = setting.cache.counts
+            assert counts.bytes <= counts.limit_bytes == 2**20
+            assert 1000 < counts.texts < 4000
+            before = len(setting.engine.calls)
+            await setting.embed("text 3999")
+            assert len(setting.engine.calls) == before
+            await setting.embed("text 0")
+            assert len(setting.engine.calls) == before + 1
+
+    run(test())
+
+
+def test_a_text_larger_than_the_cache_is_answered() -> None:
+    async def test() -> None:
+        async with Setting(megabytes=1) as setting:
+            await setting.embed("x" * 2**20)
+            assert setting.cache.counts.texts == 0
+
+    run(test())
