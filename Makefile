@@ -4,14 +4,14 @@ SHELL := /bin/sh
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-CHECKED := export model_repository proxy runtime tests
+CHECKED := bench export model_repository proxy runtime tests
 STAND_IN := build/stand-in/multilingual-MiniLM-L12
 export PYTHON TORCH_INDEX_URL
 
-.PHONY: help setup setup-dev run export test check perf stand-in lock clean
+.PHONY: help setup setup-dev run export test check perf stand-in bench bench-quick bench-peers lock clean
 
 help: ## Show this help
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '%-11s %s\n' "$$name" "$$text"; done
 
 run: setup ## Set up, export the model where it is not there yet, start Triton and the proxy
 	@exec $(BIN)/python -m runtime
@@ -40,6 +40,15 @@ setup-dev: $(VENV)/dev.installed
 $(VENV)/%.installed: requirements/%.lock requirements/install.sh
 	@requirements/install.sh $(VENV) $<
 	@touch $@
+
+bench: setup-dev ## Measure against the original service and, where installed, infinity; writes docs/benchmarks/
+	@$(BIN)/python -m bench
+
+bench-quick: setup-dev ## The same in short; writes build/bench/quick/
+	@$(BIN)/python -m bench --quick
+
+bench-peers: ## Install infinity into an environment of its own, for `make bench`
+	@$(PYTHON) -m bench.peers
 
 lock: ## Resolve the dependency groups of pyproject.toml into requirements/*.lock (needs uv)
 	uv pip compile -q --upgrade $(LOCK_OPTIONS) --group run -o requirements/run.lock

@@ -134,7 +134,7 @@ def script_encoder(encoder: PackedEncoder, precision: Precision) -> Any:
         if precision == "float16":
             module = quantize_dynamic(encoder, {nn.Linear: float16_dynamic_qconfig})
         else:
-            quantize_int8(encoder, vocabulary=table.size(0))
+            quantize_int8(encoder)
         module.word_embeddings = nn.Parameter(table.half(), requires_grad=False)
     return torch.jit.script(module)
 

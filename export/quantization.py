@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.ao.nn.quantized.modules.linear import LinearPackedParams
 
+from export.encoder import PackedEncoder
+
 WEIGHT_LIMIT = 63  # of 7 bits
 SMOOTHING = 0.65  # `a`; of 0.5 to 0.75, the best on the recipe texts of the tests with all-MiniLM-L6-v2
 _LEAST = 1e-5
@@ -47,16 +49,16 @@ class Int8Linear(nn.Module):
         return product
 
 
-def quantize_int8(encoder: nn.Module, vocabulary: int) -> None:
-    """Replaces every linear layer of `encoder` (`PackedEncoder`, float32) in place."""
-    largest = _largest_inputs(encoder, vocabulary)
+def quantize_int8(encoder: PackedEncoder) -> None:
+    """Replaces every linear layer of `encoder`, float32, in place."""
+    largest = _largest_inputs(encoder)
     for name, module in list(encoder.named_modules()):
         if isinstance(module, nn.Linear):
             parent, _, attribute = name.rpartition(".")
             setattr(encoder.get_submodule(parent), attribute, Int8Linear(module, largest[name]))
 
 
-def _largest_inputs(encoder: nn.Module, vocabulary: int) -> dict[str, Tensor]:
+def _largest_inputs(encoder: PackedEncoder) -> dict[str, Tensor]:
     """The largest magnitude of each input channel of each linear layer, over random tokens."""
     largest: dict[str, Tensor] = {}
 
@@ -70,9 +72,11 @@ def _largest_inputs(encoder: nn.Module, vocabulary: int) -> dict[str, Tensor]:
     linears = ((name, module) for name, module in encoder.named_modules() if isinstance(module, nn.Linear))
     hooks = [module.register_forward_pre_hook(watch(name)) for name, module in linears]
     generator = torch.Generator().manual_seed(20)
+    vocabulary = encoder.word_embeddings.size(0)
+    positions = encoder.position_embeddings.size(0) - (encoder.padding_index + 1)
     with torch.inference_mode():
         for texts, length in ((24, 3), (24, 6), (24, 12), (24, 24), (12, 48), (6, 96)):
-            ids = torch.randint(0, vocabulary, (texts, length), generator=generator)
+            ids = torch.randint(0, vocabulary, (texts, min(length, positions)), generator=generator)
             encoder(ids, torch.ones_like(ids))
     for hook in hooks:
         hook.remove()

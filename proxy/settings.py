@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         default=20, ge=1, description="Largest request body in MiB; a larger one is refused with 413."
     )
     calls_in_flight: int = Field(
-        default=2,
+        default=1,
         ge=1,
         description="Calls to Triton at one time; what arrives meanwhile waits and shares the next one.",
     )

@@ -11,6 +11,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS = {"pydantic", "pydantic_core", "pydantic_settings"}
 
 ALLOWED = {
+    "bench": SETTINGS
+    | {
+        "bench", "export", "fastapi", "google", "matplotlib", "numpy", "runtime", "sentence_transformers", "tokenizers",
+        "torch", "transformers", "tritonclient", "uvicorn",
+    },
     "model_repository": {"numpy", "tokenizers", "triton_python_backend_utils", "tokenization", "mean_pooling"},
     "export": SETTINGS
     | {
@@ -21,8 +26,8 @@ ALLOWED = {
     "runtime/backends": {"numpy", "torch", "triton_python_backend_utils"},
     "proxy": SETTINGS
     | {
-        "aiohttp", "async_timeout", "cachetools", "fastapi", "numpy", "orjson", "proxy", "starlette", "tritonclient", "uvicorn",
-        "yarl",
+        "aiohttp", "async_timeout", "cachetools", "fastapi", "numpy", "orjson", "proxy", "starlette", "tritonclient",
+        "uvicorn", "yarl",
     },
 }  # fmt: skip
 

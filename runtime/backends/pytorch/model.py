@@ -6,7 +6,6 @@ order of the configuration, threads from `INTRA_OP_THREAD_COUNT`.
 
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,12 @@ class TritonPythonModel:
         parameters = {name: entry["string_value"] for name, entry in config["parameters"].items()}
         # The launcher counts the cores that the service may use; without it, those of this process.
         cores = os.environ.get("ENCODER_THREADS") or len(os.sched_getaffinity(0))
-        self.threads = int(parameters.get("INTRA_OP_THREAD_COUNT", cores))
+        threads = int(parameters.get("INTRA_OP_THREAD_COUNT", cores))
         self.inputs = [entry["name"] for entry in config["input"]]
         self.outputs = [entry["name"] for entry in config["output"]]
         file_name = config["default_model_filename"] or "model.pt"
         self.module = torch.jit.load(str(Path(pb_utils.get_model_dir()) / file_name), map_location="cpu")
-        self.workers = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
-        # Each worker is started, and its number of threads set, before that of this thread is.
-        list(self.workers.map(lambda _: torch.zeros(1), range(self.threads)))
-        torch.set_num_threads(self.threads)
+        torch.set_num_threads(threads)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         # The dynamic batcher joins requests of equal shapes alone: they become one batch.
@@ -57,25 +53,7 @@ class TritonPythonModel:
         ]
 
     def forward(self, inputs: Arrays) -> Arrays:
-        """One row takes all threads; more rows are dealt out to workers of one thread each.
-
-        Threads that share each operation of a forward wait for each other hundreds of times in it, and for whatever
-        else wants a core; rows share nothing.
-        """
-        rows = inputs[0].shape[0]
-        parts = min(self.threads, rows)
-        if parts == 1:
-            return self.run(inputs)
-        dealt = [tuple(array[part::parts] for array in inputs) for part in range(parts)]
-        answers = list(self.workers.map(self.run, dealt))
-        results = tuple(np.empty((rows, *array.shape[1:]), array.dtype) for array in answers[0])
-        for part, answer in enumerate(answers):
-            for result, array in zip(results, answer, strict=True):
-                result[part::parts] = array
-        return results
-
-    def run(self, inputs: Arrays) -> Arrays:
         with torch.inference_mode():
-            result = self.module(*(torch.from_numpy(np.ascontiguousarray(array)) for array in inputs))
+            result = self.module(*(torch.from_numpy(array) for array in inputs))
         tensors = (result,) if isinstance(result, torch.Tensor) else tuple(result)
-        return tuple(tensor.numpy() for tensor in tensors)
+        return tuple(tensor.contiguous().numpy() for tensor in tensors)

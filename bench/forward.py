@@ -1,0 +1,113 @@
+"""The bare forward: the exported model.pt in one process with nothing around it, called at a service's own pace.
+
+`python -m bench.forward REPOSITORY` reads tasks and answers with seconds, each a line of JSON; `BareForward` runs it.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.services import ROOT
+from runtime.cores import available_cores
+
+
+class BareForward:
+    """A process that holds one model; idle between the calls to `seconds`."""
+
+    def __init__(self, repository: Path) -> None:
+        command = [sys.executable, "-m", "bench.forward", str(repository)]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def seconds(self, texts: Sequence[str], period: float) -> list[float]:
+        """What the forward of each text takes, when one starts every `period` seconds.
+
+        Raises `RuntimeError` where the process ended.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"texts": list(texts), "period": period}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the process of the bare forward ended")
+        return [float(value) for value in json.loads(line)]
+
+    def __enter__(self) -> "BareForward":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+def threads(repository: Path) -> int:
+    """What the service uses: the encoder's INTRA_OP_THREAD_COUNT, else ENCODER_THREADS, else one for each core."""
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2
+
+    config: Any = model_config_pb2.ModelConfig()
+    text_format.Parse((repository / "encoder" / "config.pbtxt").read_text(encoding="utf-8"), config)
+    if "INTRA_OP_THREAD_COUNT" in config.parameters:
+        return int(config.parameters["INTRA_OP_THREAD_COUNT"].string_value)
+    return int(os.environ.get("ENCODER_THREADS") or 0) or available_cores()
+
+
+def main() -> None:
+    import torch
+    from tokenizers import Tokenizer
+
+    repository = Path(sys.argv[1])
+    torch.set_num_threads(threads(repository))
+    torch.set_num_interop_threads(1)
+    tokenizer: Any = Tokenizer.from_file(str(repository / "tokenizer" / "1" / "tokenizer.json"))
+    padding = tokenizer.padding["pad_id"]
+    limit = tokenizer.truncation["max_length"]
+    tokenizer.no_padding()
+    bucket_length = _tokenization(repository).bucket_length
+    module = torch.jit.load(str(repository / "encoder" / "1" / "model.pt"), map_location="cpu")
+
+    def tensors(text: str) -> tuple[Any, Any]:
+        ids = tokenizer.encode(text).ids
+        length = bucket_length(len(ids), limit)
+        rest = length - len(ids)
+        return torch.tensor([ids + [padding] * rest]), torch.tensor([[1] * len(ids) + [0] * rest])
+
+    for line in sys.stdin:
+        task = json.loads(line)
+        inputs = [tensors(text) for text in task["texts"]]
+        taken = []
+        with torch.inference_mode():
+            for place, (ids, mask) in enumerate(inputs[:20] + inputs):  # the first ones warm up and do not count
+                start = time.perf_counter()
+                module(ids, mask)
+                seconds = time.perf_counter() - start
+                if place >= len(inputs[:20]):
+                    taken.append(seconds)
+                time.sleep(max(0.0, task["period"] - seconds))
+        print(json.dumps(taken), flush=True)
+
+
+def _tokenization(repository: Path) -> Any:
+    """The repository's own rules of padding."""
+    path = repository / "tokenizer" / "1" / "tokenization.py"
+    spec = importlib.util.spec_from_file_location("tokenization", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The machine and the versions that a result belongs to."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+
+def describe() -> dict[str, object]:
+    """What has to be known to compare two results."""
+    packages = ("torch", "sentence-transformers", "transformers", "nvidia-pytriton", "fastapi", "uvicorn")
+    return {
+        "processor": _field(Path("/proc/cpuinfo"), "model name"),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(int(_field(Path("/proc/meminfo"), "MemTotal").split()[0]) / 2**20, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in packages},
+        "commit": _commit(),
+    }
+
+
+def _field(path: Path, name: str) -> str:
+    """The value of the first line `name : value`."""
+    for line in path.read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return "unknown"
+
+
+def _commit() -> str:
+    """The checked-out commit, with a plus where files differ from it; "unknown" outside a checkout."""
+    try:
+        command = ["git", "describe", "--always", "--dirty=+"]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

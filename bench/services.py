@@ -1,0 +1,180 @@
+"""The services that are measured: how each is started, asked and stopped."""
+
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import peers
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+MODEL = BUILD / "stand-in" / "multilingual-MiniLM-L12"
+WORK = BUILD / "bench"  # exports and logs of the benchmark
+
+PEERS = ("baseline", "infinity")  # whatever else runs is ours, named by its precision
+START_SECONDS = 120.0
+STOP_SECONDS = 20.0
+_starts = itertools.count(1)
+
+
+class ServiceFailed(Exception):
+    """A service that did not start; the message says which, and where its log lies."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One that is running."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    port: int
+    single_path: str
+    batch_path: str
+    single_body: Callable[[str], str]
+    batch_body: Callable[[Sequence[str]], str]
+    ready_seconds: float  # from the start of its first process
+
+    @property
+    def is_ours(self) -> bool:
+        return self.name not in PEERS
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on; all are held at once, so that no two are the same."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(held.getsockname()[1]) for held in sockets]
+
+
+def prepare(precisions: Sequence[str]) -> None:
+    """Writes the stand-in model and exports it at each precision, where that is not there yet; prints what it does.
+
+    Raises `subprocess.CalledProcessError`.
+    """
+    if not (MODEL / "modules.json").is_file():
+        print(f"writing the stand-in model to {MODEL.relative_to(ROOT)} ...", flush=True)
+        subprocess.run([sys.executable, "-m", "export.stand_in", str(MODEL)], cwd=ROOT, check=True)
+    for precision in precisions:
+        print(f"exporting at {precision} where needed ...", flush=True)
+        command = [sys.executable, "-m", "export", "--if-needed"]
+        subprocess.run(command, cwd=ROOT, env=_our_environment(precision, [0] * 4), check=True, stdout=sys.stderr)
+
+
+def repository(precision: str) -> Path:
+    """The exported repository of a precision."""
+    return WORK / precision / "model_repository"
+
+
+@contextmanager
+def running(name: str, **settings: str) -> Iterator[Service]:
+    """Starts `baseline`, `infinity` or, by the name of its precision, ours; stops it at the end.
+
+    `settings` are further environment variables. Raises `ServiceFailed`.
+    """
+    WORK.mkdir(parents=True, exist_ok=True)
+    if name in PEERS:
+        (port,) = free_ports(1)
+        arguments = (
+            _baseline_command(port)
+            if name == "baseline"
+            else peers.command(port, peers.readable_model(MODEL, WORK / "infinity-model"))
+        )
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", **settings}
+    else:
+        ports = free_ports(4)
+        port = ports[0]
+        arguments = [sys.executable, "-m", "runtime"]
+        environment = {**_our_environment(name, ports), **settings}
+    log = WORK / f"{name}-{next(_starts)}.log"  # one for each start: a later one must not hide why this one failed
+    started = time.perf_counter()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            arguments, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        while not (_healthy(port) if name in PEERS else _says_ready(log)):
+            if process.poll() is not None:
+                raise ServiceFailed(f"{name} ended with code {process.returncode}{_last_line(log)}")
+            if time.perf_counter() - started > START_SECONDS:
+                raise ServiceFailed(f"{name} was not ready in {START_SECONDS:.0f} s{_last_line(log)}")
+            time.sleep(0.02)
+        yield _service(name, process, port, time.perf_counter() - started)
+    finally:
+        _stop(process)
+
+
+def _service(name: str, process: "subprocess.Popen[bytes]", port: int, ready_seconds: float) -> Service:
+    if name == "infinity":
+        path = "/embeddings"
+        return Service(name, process, port, path, path, lambda text: _peer_body([text]), _peer_body, ready_seconds)
+    return Service(
+        name, process, port, "/api/v1/embed", "/api/v1/embed-batch", _single_body, _batch_body, ready_seconds
+    )
+
+
+def _single_body(text: str) -> str:
+    return json.dumps({"text": text, "normalize": True}, ensure_ascii=False)
+
+
+def _batch_body(texts: Sequence[str]) -> str:
+    return json.dumps({"texts": list(texts), "normalize": True}, ensure_ascii=False)
+
+
+def _peer_body(texts: Sequence[str]) -> str:
+    return json.dumps({"model": "bench", "input": list(texts)}, ensure_ascii=False)
+
+
+def _baseline_command(port: int) -> list[str]:
+    return [sys.executable, "-m", "bench.baseline", str(port), str(MODEL)]
+
+
+def _our_environment(precision: str, ports: Sequence[int]) -> dict[str, str]:
+    names = ("PROXY_PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT")
+    return {
+        **os.environ,
+        **{name: str(port) for name, port in zip(names, ports, strict=True)},
+        "HF_HUB_OFFLINE": "1",
+        "MODEL": str(MODEL),
+        "PRECISION": precision,
+        "MODEL_REPOSITORY": str(repository(precision)),
+        "CACHE_MB": "0",
+    }
+
+
+def _says_ready(log: Path) -> bool:
+    with log.open("rb") as file:
+        return b"\nReady: " in b"\n" + file.read(100_000)  # the line comes before any request's
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    last = next((line for line in reversed(lines) if line.strip()), "it wrote nothing")
+    return f" ({log.relative_to(ROOT)}: {last.strip()})"
+
+
+def _healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
+            return int(answer.status) == 200
+    except OSError:
+        return False
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
