@@ -24,6 +24,9 @@ else:
 _CHARACTERS_PER_TOKEN = 2
 _SPECIAL_TOKENS = 2
 
+# Of a call's tokens, what a large request gets while others are there: one in so many.
+_PART = 8
+
 
 class _Request:
     """One caller's texts: which wait, which are under way, and the vectors that came back."""
@@ -73,6 +76,7 @@ class BatchingEmbedder:
         self._calls = calls
         self._tokens = tokens
         self._waiting: dict[_Request, None] = {}  # in order of arrival
+        self._shared = False  # whether the last call was of several requests
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -118,17 +122,23 @@ class BatchingEmbedder:
     def _next_call(self) -> _Call:
         """Takes texts out of the waiting requests.
 
-        The oldest request gets half of the call first, so that it is never passed for ever; then the smallest
-        requests, which cost least to let pass; then more of the oldest.
+        The oldest request gets its part of the call first, so that it is never passed for ever; then the smallest
+        requests, which cost least to let pass. Alone, a request gets the whole call; but where others were in the
+        call before, they are about to ask again, and what they will wait for is kept short.
         """
         oldest = next(iter(self._waiting))
+        others = [
+            request for request in self._waiting if request is not oldest and request.normalize == oldest.normalize
+        ]
         call: _Call = []
-        left = self._tokens - self._take(oldest, self._tokens // 2, call, at_least=1)
-        others = [request for request in self._waiting if request.normalize == oldest.normalize]
+        alone = not others and not self._shared
+        left = self._tokens - self._take(oldest, self._tokens // (1 if alone else _PART), call, at_least=1)
         for request in sorted(others, key=lambda request: len(request.waiting)):
+            small = len(request.waiting) == 1
+            left -= self._take(request, left if small else min(left, self._tokens // _PART), call, at_least=0)
             if left <= 0:
                 break
-            left -= self._take(request, left, call, at_least=0)
+        self._shared = len(call) > 1
         return call
 
     def _take(self, request: _Request, tokens: int, call: _Call, at_least: int) -> int:

@@ -53,7 +53,7 @@ class Settings(BaseSettings):
         description="Calls to Triton at one time; what arrives meanwhile waits and shares the next one.",
     )
     call_tokens: int = Field(
-        default=256,
+        default=512,
         ge=1,
         description="Tokens in one call to Triton, about; a larger request is cut into several.",
     )

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,16 +129,16 @@ def load_sentence_transformer(model: str) -> Any:
 
 @pytest.fixture(scope="session")
 def real_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """all-MiniLM-L6-v2 on its real weights."""
+    """all-MiniLM-L6-v2 on its real weights; every vector is computed, none remembered."""
     build = tmp_path_factory.mktemp("real")
-    with running_service(build, MODEL=REAL_MODEL, PRECISION="float32") as service:
+    with running_service(build, MODEL=REAL_MODEL, PRECISION="float32", CACHE_MB="0") as service:
         yield Served(service, load_sentence_transformer(REAL_MODEL), REAL_MODEL)
 
 
 @pytest.fixture(scope="session")
 def stand_in(large_stand_in: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     build = tmp_path_factory.mktemp("stand-in")
-    with running_service(build, MODEL=str(large_stand_in), PRECISION="float32") as service:
+    with running_service(build, MODEL=str(large_stand_in), PRECISION="float32", CACHE_MB="0") as service:
         yield Served(service, load_sentence_transformer(str(large_stand_in)), str(large_stand_in))
 
 
@@ -147,9 +147,6 @@ def served(request: pytest.FixtureRequest) -> Served:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Served)
     return found
-
-
-Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")

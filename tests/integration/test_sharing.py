@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import tritonclient.http
 
-from tests.integration.conftest import Served
+from tests.integration.conftest import Served, running_service
 from tests.integration.test_triton_clients import infer
 
 CLIENTS = 16
@@ -56,9 +57,15 @@ def test_16_clients_with_single_texts_share_executions(
     np.testing.assert_allclose(np.array(list(chain(*answers))), expected, atol=1e-5)
 
 
-def test_a_repeated_text_costs_no_execution(stand_in: Served) -> None:
-    texts = ["된장찌개 한 그릇"] * 3
-    through_the_proxy(stand_in, texts)
-    before = encoder_counts(stand_in)
-    through_the_proxy(stand_in, texts)
-    assert encoder_counts(stand_in) == before
+def test_a_repeated_text_costs_no_execution(small_stand_in: Path, small_build: Path) -> None:
+    with running_service(small_build, MODEL=str(small_stand_in), PRECISION="float32") as service:
+        served = Served(service, None, str(small_stand_in))
+        first = through_the_proxy(served, ["된장찌개 한 그릇"])
+        before = encoder_counts(served)
+        with httpx.Client(base_url=service.proxy) as client:
+            body = {"texts": ["된장찌개 한 그릇"] * 3}
+            again = client.post("/api/v1/embed-batch", json=body).json()["embeddings"]
+            counts = client.get("/api/v1/cache").json()
+        assert again == first * 3
+        assert encoder_counts(served) == before
+        assert (counts["misses"], counts["hits"], counts["texts"]) == (1, 3, 1)
