@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.errors import (
@@ -31,6 +32,7 @@ STATUSES: dict[type[EmbeddingError], HTTPStatus] = {
 }
 
 # Triton takes seconds to come back; a client that asks each second finds it soon, and does no harm until then.
+_CLIENT_CLOSED_REQUEST = 499
 _RETRY_AFTER = {"Retry-After": "1"}
 
 _UNEXPECTED = "The service failed on the request; the reason is in its log."
@@ -60,9 +62,15 @@ async def answer_embedding_error(request: Request, error: Exception) -> Response
     return failure(str(error), status)
 
 
+async def answer_nobody(_: Request, __: Exception) -> Response:
+    """The client is gone; what is sent is dropped by the server, and the status is for the log (nginx's own for it)."""
+    return failure("The client hung up.", _CLIENT_CLOSED_REQUEST)
+
+
 def install_error_answers(app: FastAPI) -> None:
     """Every `EmbeddingError` that leaves an endpoint gets its answer."""
     app.add_exception_handler(EmbeddingError, answer_embedding_error)
+    app.add_exception_handler(ClientDisconnect, answer_nobody)
 
 
 class LastResort:

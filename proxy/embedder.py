@@ -3,9 +3,9 @@
 The seam between HTTP and the engine. A cache or a scheduler goes here as one more `Embedder` around another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Embedder(Protocol):
     async def close(self) -> None:
         """Gives back what `open` took."""
 
-    async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:
+    def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Coroutine[Any, Any, Embeddings]:
         """One vector for each of 1 or more texts: unit length, or as the model puts it out."""
         ...
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from proxy.answers import failure, json_answer
 from proxy.cache import CachingEmbedder
+from proxy.disconnects import unless_disconnected
 from proxy.embedder import Embedder
 from proxy.errors import EmbeddingError
 from proxy.schemas import (
@@ -52,7 +53,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
     async def embed(query: EmbedRequest, request: Request) -> Response:
         """Embeds one text."""
         request.state.text_count = 1
-        embeddings = await embedder.embed([query.text], query.normalize, deadline())
+        embeddings = await unless_disconnected(request, embedder.embed([query.text], query.normalize, deadline()))
         model = embeddings.model
         return json_answer({"embedding": embeddings.vectors[0], "dim": model.dimension, "version": model.version})
 
@@ -60,7 +61,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
     async def embed_batch(query: EmbedBatchRequest, request: Request) -> Response:
         """Embeds several texts at once."""
         request.state.text_count = len(query.texts)
-        embeddings = await embedder.embed(query.texts, query.normalize, deadline())
+        embeddings = await unless_disconnected(request, embedder.embed(query.texts, query.normalize, deadline()))
         model = embeddings.model
         return json_answer(
             {

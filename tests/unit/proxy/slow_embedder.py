@@ -28,6 +28,10 @@ class SlowEmbedder:
         self._held = False
         self._gate.set()
 
+    def release_from_elsewhere(self) -> None:
+        """For a test whose embedder runs in another thread's event loop: later calls are not held."""
+        self._held = False
+
     def serve_another_model(self) -> None:
         self.served = replace(MODEL, name="another")
 
