@@ -61,8 +61,8 @@ def assert_refused(answer: httpx.Response) -> None:
 
 def test_triton_killed_under_the_proxy(small_stand_in: Path, small_build: Path) -> None:
     with (
-        running_service(small_build, MODEL=str(small_stand_in)) as service,
-        lone_proxy(service.triton_http) as second,
+        running_service(small_build, MODEL=str(small_stand_in), CACHE_MB="0") as service,
+        lone_proxy(service.triton_http, CACHE_MB="0") as second,
         httpx.Client(timeout=10) as client,
     ):
         proxies = [service.proxy, second]
