@@ -24,6 +24,9 @@ else:
 _CHARACTERS_PER_TOKEN = 2
 _SPECIAL_TOKENS = 2
 
+# The engine takes no larger batch (`max_batch_size` in model_repository/), however short the texts are.
+_MOST_TEXTS = 128
+
 # Of a call's tokens, what a large request gets while others are there: one in so many.
 _PART = 8
 
@@ -145,7 +148,12 @@ class BatchingEmbedder:
         """Moves texts of `request` into `call`, up to `tokens` tokens; answers how many tokens they are about."""
         taken: list[int] = []
         cost = 0
-        while request.waiting and (len(taken) < at_least or cost + request.costs[request.waiting[-1]] <= tokens):
+        room = _MOST_TEXTS - sum(len(places) for _, places in call)
+        while (
+            request.waiting
+            and len(taken) < room
+            and (len(taken) < at_least or cost + request.costs[request.waiting[-1]] <= tokens)
+        ):
             place = request.waiting.pop()
             taken.append(place)
             cost += request.costs[place]

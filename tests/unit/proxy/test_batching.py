@@ -93,6 +93,20 @@ def test_a_text_larger_than_a_call_goes_alone() -> None:
     run(test())
 
 
+def test_no_call_has_more_texts_than_the_models_batch() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        batching = BatchingEmbedder(engine, calls=1, tokens=512)
+        tasks = [ask(batching, f"{number:x}") for number in range(300)]
+        await turn()
+        engine.release()
+        for number, answer in enumerate(await asyncio.gather(*tasks)):
+            assert_vectors(answer, f"{number:x}")
+        assert max(map(len, engine.calls)) == 128, "the repository's max_batch_size"
+
+    run(test())
+
+
 def test_small_requests_pass_a_large_one_which_goes_on_too() -> None:
     async def test() -> None:
         engine = SlowEmbedder()
