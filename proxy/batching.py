@@ -5,20 +5,15 @@ the engine. A large request is cut into pieces, so that a small one never waits 
 """
 
 import asyncio
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from proxy.deadlines import until
 from proxy.embedder import Embedder, Embeddings
-from proxy.errors import DeadlineExceeded, EmbeddingError, EngineFailed, EngineUnavailable, InvalidText
+from proxy.errors import EmbeddingError, EngineFailed, EngineUnavailable, InvalidText
 from proxy.model import ServedModel
-
-if sys.version_info >= (3, 11):
-    from asyncio import timeout_at
-else:
-    from async_timeout import timeout_at
 
 # Characters for one token, about, in Korean and English; only the balance of calls depends on it.
 _CHARACTERS_PER_TOKEN = 2
@@ -104,10 +99,8 @@ class BatchingEmbedder:
         self._waiting[request] = None
         self._start_calls()
         try:
-            async with timeout_at(deadline):
+            async with until(deadline):
                 return await request.done
-        except asyncio.TimeoutError as error:
-            raise DeadlineExceeded("The engine did not answer in time.") from error
         finally:
             self._waiting.pop(request, None)
 

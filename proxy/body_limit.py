@@ -1,17 +1,12 @@
 """ASGI middleware: a request body over the limit is refused with 413, however it is sent."""
 
 import asyncio
-import sys
 from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.answers import json_answer
-
-if sys.version_info >= (3, 11):
-    from asyncio import timeout
-else:
-    from async_timeout import timeout
+from proxy.deadlines import timeout
 
 _MIB = 1024 * 1024
 

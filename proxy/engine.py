@@ -1,24 +1,18 @@
 """The embedder that asks Triton, and makes sure whose vectors it hands out."""
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from proxy.connections import Span
+from proxy.deadlines import until
 from proxy.embedder import Embeddings
-from proxy.errors import DeadlineExceeded, EngineFailed, EngineUnavailable, UnexpectedModel
+from proxy.errors import EngineFailed, EngineUnavailable, UnexpectedModel
 from proxy.model import ServedModel, parse_model_config
 from proxy.triton_client import Reply, TritonClient
-
-if sys.version_info >= (3, 11):
-    from asyncio import timeout_at
-else:
-    from async_timeout import timeout_at
 
 # Inferences tried for one request while Triton is restarted with one model after another.
 _MAX_ATTEMPTS = 3
@@ -52,7 +46,7 @@ class TritonEmbedder:
     async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:
         """One float32 vector for each text, by one request to Triton. Raises `EmbeddingError`."""
         output = "normalized_embedding" if normalize else "embedding"
-        async with _until(deadline):
+        async with until(deadline):
             before = await self._model_of(None)
             if not self._expects(before.value):  # it may have been replaced since
                 before = await self._read_model()
@@ -73,7 +67,7 @@ class TritonEmbedder:
 
     async def model(self, deadline: float) -> ServedModel:
         """The model as Triton says now, whether it is the expected one or not. Raises `EmbeddingError`."""
-        async with _until(deadline):
+        async with until(deadline):
             return (await self._read_model()).value
 
     async def check(self, deadline: float) -> ServedModel:
@@ -108,15 +102,6 @@ class TritonEmbedder:
     def _accept(self, model: ServedModel) -> None:
         if not self._expects(model):
             raise UnexpectedModel(f"The engine serves {model.name!r}, and {self._expected_model_name!r} is expected.")
-
-
-@asynccontextmanager
-async def _until(deadline: float) -> AsyncIterator[None]:
-    try:
-        async with timeout_at(deadline):
-            yield
-    except asyncio.TimeoutError as error:
-        raise DeadlineExceeded("The engine did not answer in time.") from error
 
 
 def _check_shape(vectors: NDArray[Any], count: int, model: ServedModel) -> None:
