@@ -1,11 +1,9 @@
 """The encoder as TorchScript: a BERT-like encoder that never computes on padding.
 
 The graph takes the ordinary padded `input_ids` and `attention_mask`, gathers the real tokens into one `[T, D]` matrix,
-runs every linear layer on that, and pads only around the attention. Texts are taken in order of length, in forwards of
-about `CHUNK_TOKENS` real tokens, so that the activations stay in the processor's cache.
+runs every linear layer on that, and the attention on texts of equal length together. Texts are taken in order of
+length, in forwards of about `CHUNK_TOKENS` real tokens, so that the activations stay in the processor's cache.
 """
-
-from typing import Optional
 
 import torch
 from torch import Tensor, nn
@@ -29,19 +27,18 @@ class PackedLayer(nn.Module):
         self.output = nn.Linear(inner, width)
         self.output_norm = nn.LayerNorm(width, eps=epsilon)
 
-    # TorchScript wants `Optional` spelled out.
-    def forward(self, tokens: Tensor, batch: int, place: Tensor, bias: Optional[Tensor]) -> Tensor:  # noqa: UP045
-        """`batch` texts in `tokens`. `bias` `[B, 1, 1, S]` is 0, or -inf on padding, and None where nothing is padded;
-        `place` `[T]` is each token's index in the padded `[B * S]`."""
+    def forward(self, tokens: Tensor, runs: list[tuple[int, int]]) -> Tensor:
+        """`runs`: texts and tokens of each, for the texts of equal length that follow one another in `tokens`."""
         width = tokens.size(1)
-        packed = self.query_key_value(tokens)
-        if bias is not None:
-            packed = packed.new_zeros(batch * bias.size(3), 3 * width).index_copy_(0, place, packed)
-        split = packed.view(batch, -1, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        attended = functional.scaled_dot_product_attention(split[0], split[1], split[2], attn_mask=bias)
-        context = attended.transpose(1, 2).reshape(-1, width)
-        if bias is not None:
-            context = context.index_select(0, place)
+        joined = self.query_key_value(tokens)
+        context = torch.empty_like(tokens)
+        start = 0
+        for texts, length in runs:
+            end = start + texts * length
+            split = joined[start:end].view(texts, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+            attended = functional.scaled_dot_product_attention(split[0], split[1], split[2])
+            context[start:end].view(texts, length, self.heads, width // self.heads).copy_(attended.transpose(1, 2))
+            start = end
         tokens = self.attention_norm(tokens + self.attention_output(context))
         encoded: Tensor = self.output_norm(tokens + self.output(functional.gelu(self.intermediate(tokens))))
         return encoded
@@ -80,45 +77,46 @@ class PackedEncoder(nn.Module):
         """See the class. A row whose mask is all zeros comes out as zeros."""
         batch, length = input_ids.size(0), input_ids.size(1)
         mask = attention_mask != 0
-        columns = torch.arange(1, length + 1).expand_as(input_ids)
         if self.padding_index >= 0:
             kept = (input_ids != self.padding_index).long()
             positions = kept.cumsum(1) * kept + self.padding_index
         else:
-            positions = columns - 1
-        extents = (columns * mask).amax(1)  # columns up to the last real token
-        output = torch.zeros(batch, length, self.position_embeddings.size(1))
-        order = extents.argsort()
-        counts: list[int] = mask.sum(1)[order].tolist()
-        sorted_extents: list[int] = extents[order].tolist()
-        start = 0
-        while start < batch:
-            end = start + 1
-            total = counts[start]
-            while end < batch and total + counts[end] <= self.chunk_tokens:
-                total += counts[end]
-                end += 1
-            if total > 0:
-                rows = order[start:end]
-                width = sorted_extents[end - 1]
-                chunk = self.encode(input_ids[rows, :width], mask[rows, :width], positions[rows, :width])
-                output[rows, :width] = chunk
-            start = end
-        return output
-
-    def encode(self, input_ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
-        """One forward over all rows given: `[B, S]` each, `mask` BOOL; answers `[B, S, D]`."""
-        batch, length = input_ids.size(0), input_ids.size(1)
-        place = mask.reshape(-1).nonzero().squeeze(1)
+            positions = torch.arange(length).expand_as(input_ids)
+        counts, order = mask.sum(1).sort()
+        real = mask[order].reshape(-1).nonzero().squeeze(1)
+        place = (order.unsqueeze(1) * length + torch.arange(length)).reshape(-1)[real]  # in the input, rows in order
         # `embedding` refuses an id outside the table, where an index would count a negative one from the end.
-        tokens = functional.embedding(input_ids.reshape(-1).index_select(0, place), self.word_embeddings).float()
-        tokens += functional.embedding(positions.reshape(-1).index_select(0, place), self.position_embeddings)
+        tokens = functional.embedding(input_ids.reshape(-1)[place], self.word_embeddings).float()
+        tokens += functional.embedding(positions.reshape(-1)[place], self.position_embeddings)
         tokens = self.embedding_norm(tokens)
-        bias: Optional[Tensor] = None  # noqa: UP045
-        if tokens.size(0) < batch * length:
-            bias = torch.zeros(batch, 1, 1, length).masked_fill_(~mask.view(batch, 1, 1, length), float("-inf"))
-        for layer in self.layers:
-            tokens = layer(tokens, batch, place, bias)
-        if bias is not None:
-            tokens = torch.zeros(batch * length, tokens.size(1)).index_copy_(0, place, tokens)
-        return tokens.view(batch, length, -1)
+        output = torch.zeros(batch * length, tokens.size(1))
+        lengths: list[int] = counts.tolist()
+        start = 0
+        for runs in self.chunks(lengths):
+            end = start
+            for texts, tokens_each in runs:
+                end += texts * tokens_each
+            chunk = tokens[start:end]
+            for layer in self.layers:
+                chunk = layer(chunk, runs)
+            output.index_copy_(0, place[start:end], chunk)
+            start = end
+        return output.view(batch, length, -1)
+
+    def chunks(self, counts: list[int]) -> list[list[tuple[int, int]]]:
+        """Texts in order of their tokens, in chunks of at most `chunk_tokens` but at least one text; see `PackedLayer`."""
+        chunks: list[list[tuple[int, int]]] = []
+        total = 0
+        for count in counts:
+            if count > 0:
+                if len(chunks) == 0 or total + count > self.chunk_tokens:
+                    empty: list[tuple[int, int]] = []
+                    chunks.append(empty)
+                    total = 0
+                runs = chunks[-1]
+                if len(runs) > 0 and runs[-1][1] == count:
+                    runs[-1] = (runs[-1][0] + 1, count)
+                else:
+                    runs.append((1, count))
+                total += count
+        return chunks
