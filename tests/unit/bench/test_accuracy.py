@@ -1,8 +1,11 @@
-"""The table of accuracies."""
+"""The table of accuracies, and that the documentation page shows what was measured last."""
+
+import json
 
 import numpy as np
 
-from bench.accuracy import distribution, table
+from bench.accuracy import BEGIN, DOCUMENT, END, PRECISIONS, distribution, table
+from bench.report import PAGE, as_markdown
 
 
 def test_the_distribution_of_cosines() -> None:
@@ -25,3 +28,10 @@ def test_a_line_for_each_figure_and_a_column_for_each_precision() -> None:
         ["10 nearest recipes, the same: least", "10.0 %"],
         ["nearest recipe, the same", "100.0 %"],
     ]
+
+
+def test_the_page_shows_the_document() -> None:
+    measured = json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    section = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    assert tuple(measured["precisions"]) == PRECISIONS
+    assert as_markdown(table(measured)) in section
