@@ -18,8 +18,6 @@ from bench.services import MODEL, ROOT, WORK, prepare, repository
 from bench.texts import LongTexts, Queries
 from export.settings import Settings
 
-PAGE = ROOT / "docs" / "benchmarks.md"
-
 
 def main() -> int:
     """Exit code 1 where a part failed; a target that is missed is only marked."""
@@ -64,37 +62,26 @@ def measure(plan: Plan, names: list[str], ours: list[str], results: Results) -> 
 
 def publish(plan: Plan, ours: list[str], results: Results) -> int:
     """Prints and writes what was measured; the exit code."""
-    folder = PAGE.parent / "benchmarks" if plan is FULL else WORK / plan.name
+    folder = report.PAGE.parent / "benchmarks" if plan is FULL else WORK / plan.name
     baseline = results.spread("rate_16", "baseline")
     with results.part("charts"):
         charts.draw(results.curves, baseline.median if baseline else None, folder)
-    about = {"machine": machine.describe(), "client": load.tool(), "plan": asdict(plan), "seconds": results.elapsed}
+    found, client, seconds = machine.describe(), load.tool(), results.elapsed
+    about = {"machine": found, "client": client, "plan": asdict(plan), "seconds": seconds}
+    described = f"{machine.sentence(found)}; load from {client}; {seconds / 60:.1f} minutes"
     report.write_json(folder / "results.json", report.document(results, ours, about))
     lines = report.table(report.rows(results, ours), ours)
     processor = report.processor_table(results, ours)
     print(f"\n{report.as_text(lines)}\n\n{report.as_text(processor)}\n")
-    print(f"{_described(about)}; written to {folder.relative_to(ROOT)}")
+    print(f"{described}; written to {folder.relative_to(ROOT)}")
     if plan is FULL:
-        section = [_described(about) + ".", report.as_markdown(lines), report.as_markdown(processor)]
+        section = [f"{described}.", report.as_markdown(lines), report.as_markdown(processor)]
         section += [f"![{chart.title}](benchmarks/{chart.file})" for chart in charts.CHARTS]
         section += [f"This part failed: {failure}" for failure in results.failures]
-        report.rewrite_section(PAGE, "\n\n".join(section))
+        report.rewrite_section(report.PAGE, "\n\n".join(section))
     for failure in results.failures:
         print(f"error: {failure}", file=sys.stderr)
     return 1 if results.failures else 0
-
-
-def _described(about: dict[str, object]) -> str:
-    found = about["machine"]
-    assert isinstance(found, dict)
-    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
-    seconds = about["seconds"]
-    assert isinstance(seconds, float)
-    return (
-        f"{found['processor']}, {found['cores']} cores, {found['memory_gib']} GiB, Linux {found['kernel']}, "
-        f"Python {found['python']}, {packages}; commit {found['commit']}; load from {about['client']}; "
-        f"{seconds / 60:.1f} minutes"
-    )
 
 
 def _tokenizer() -> Tokenizer:

@@ -10,9 +10,9 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
-from sentence_transformers import SentenceTransformer
 
 
+# What that service accepts; the tests' reference (tests/contract/reference_app.py) takes the same.
 class EmbedRequest(BaseModel):
     text: str = Field(min_length=1, max_length=1000)
     normalize: bool = True
@@ -50,6 +50,8 @@ def baseline_app(model: Any, name: str) -> FastAPI:
 
 
 def main() -> None:
+    from sentence_transformers import SentenceTransformer  # seconds to import, and the tests need the fields alone
+
     port, folder = int(sys.argv[1]), sys.argv[2]
     model = SentenceTransformer(folder, device="cpu")
     uvicorn.run(baseline_app(model, folder), host="127.0.0.1", port=port)

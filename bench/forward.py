@@ -3,7 +3,6 @@
 `python -m bench.forward REPOSITORY` reads tasks and answers with seconds, each a line of JSON; `BareForward` runs it.
 """
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -65,48 +64,26 @@ def threads(repository: Path) -> int:
 
 def main() -> None:
     import torch
-    from tokenizers import Tokenizer
+
+    from bench.exported import ExportedSteps
 
     repository = Path(sys.argv[1])
     torch.set_num_threads(threads(repository))
     torch.set_num_interop_threads(1)
-    tokenizer: Any = Tokenizer.from_file(str(repository / "tokenizer" / "1" / "tokenizer.json"))
-    padding = tokenizer.padding["pad_id"]
-    limit = tokenizer.truncation["max_length"]
-    tokenizer.no_padding()
-    bucket_length = _tokenization(repository).bucket_length
-    module = torch.jit.load(str(repository / "encoder" / "1" / "model.pt"), map_location="cpu")
-
-    def tensors(text: str) -> tuple[Any, Any]:
-        ids = tokenizer.encode(text).ids
-        length = bucket_length(len(ids), limit)
-        rest = length - len(ids)
-        return torch.tensor([ids + [padding] * rest]), torch.tensor([[1] * len(ids) + [0] * rest])
-
+    steps = ExportedSteps(repository)
     for line in sys.stdin:
         task = json.loads(line)
-        inputs = [tensors(text) for text in task["texts"]]
+        inputs = [steps.tokenize([text]) for text in task["texts"]]
         taken = []
         with torch.inference_mode():
             for place, (ids, mask) in enumerate(inputs[:20] + inputs):  # the first ones warm up and do not count
                 start = time.perf_counter()
-                module(ids, mask)
+                steps.encoder(ids, mask)
                 seconds = time.perf_counter() - start
                 if place >= len(inputs[:20]):
                     taken.append(seconds)
                 time.sleep(max(0.0, task["period"] - seconds))
         print(json.dumps(taken), flush=True)
-
-
-def _tokenization(repository: Path) -> Any:
-    """The repository's own rules of padding."""
-    path = repository / "tokenizer" / "1" / "tokenization.py"
-    spec = importlib.util.spec_from_file_location("tokenization", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

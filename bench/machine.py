@@ -4,10 +4,12 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
-def describe() -> dict[str, object]:
+def describe() -> dict[str, Any]:
     """What has to be known to compare two results."""
     packages = ("torch", "sentence-transformers", "transformers", "nvidia-pytriton", "fastapi", "uvicorn")
     return {
@@ -19,6 +21,15 @@ def describe() -> dict[str, object]:
         "packages": {name: importlib.metadata.version(name) for name in packages},
         "commit": _commit(),
     }
+
+
+def sentence(found: Mapping[str, Any]) -> str:
+    """What `describe` found, in one line."""
+    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+    return (
+        f"{found['processor']}, {found['cores']} cores, {found['memory_gib']} GiB, Linux {found['kernel']}, "
+        f"Python {found['python']}, {packages}; commit {found['commit']}"
+    )
 
 
 def _field(path: Path, name: str) -> str:

@@ -11,7 +11,7 @@ def tree(root: int) -> list[int]:
     """Process ids of `root` and of all that it, and they, started."""
     children: dict[int, list[int]] = {}
     for entry in _PROC.iterdir():
-        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+        if entry.name.isdigit() and (fields := stat(int(entry.name))):
             children.setdefault(int(fields[1]), []).append(int(entry.name))
     found = [root]
     for process in found:
@@ -38,9 +38,9 @@ def processor_seconds(root: int) -> dict[str, float]:
     """User and system time of each process of the tree since it started, summed by `role`."""
     seconds: dict[str, float] = {}
     for process in tree(root):
-        fields = _stat(process)
+        fields = stat(process)
         if fields is not None:
-            name = role(_arguments(process))
+            name = role(arguments(process))
             # utime and stime: fields 14 and 15 of proc_pid_stat(5), counted from the state, which is field 3.
             seconds[name] = seconds.get(name, 0.0) + (int(fields[11]) + int(fields[12])) / _TICKS
     return seconds
@@ -62,14 +62,15 @@ def role(arguments: list[str]) -> str:
     return program
 
 
-def _arguments(process: int) -> list[str]:
+def arguments(process: int) -> list[str]:
+    """The command line; empty where the process has ended."""
     try:
         return (_PROC / str(process) / "cmdline").read_text(errors="replace").rstrip("\0").split("\0")
     except (FileNotFoundError, ProcessLookupError):
         return []
 
 
-def _stat(process: int) -> list[str] | None:
+def stat(process: int) -> list[str] | None:
     """The fields of /proc/PID/stat after the name, which may hold spaces; the state is the first."""
     try:
         return (_PROC / str(process) / "stat").read_text().rpartition(")")[2].split()

@@ -8,9 +8,10 @@ from typing import Any
 
 from bench.measures import MEASURES, Measure
 from bench.results import Results
-from bench.services import PEERS
+from bench.services import PEERS, ROOT
 from bench.statistics import Spread
 
+PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- results: written by python -m bench -->", "<!-- /results -->"
 
 
@@ -132,14 +133,14 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def rewrite_section(page: Path, section: str) -> None:
-    """Puts `section` between the page's two marks.
+def rewrite_section(page: Path, section: str, begin_mark: str = BEGIN, end_mark: str = END) -> None:
+    """Puts `section` between two marks of the page.
 
     Raises `ValueError` where the page has not both.
     """
     text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(begin_mark)
+    _, end, after = rest.partition(end_mark)
     if not begin or not end:
-        raise ValueError(f"{page.name} lacks the marks {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{section.strip()}\n\n{END}{after}", encoding="utf-8")
+        raise ValueError(f"{page.name} lacks the marks {begin_mark} and {end_mark}")
+    page.write_text(f"{before}{begin_mark}\n\n{section.strip()}\n\n{end_mark}{after}", encoding="utf-8")

@@ -4,17 +4,17 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import peers
+from bench.ports import free_ports, free_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
@@ -49,13 +49,6 @@ class Service:
         return self.name not in PEERS
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on; all are held at once, so that no two are the same."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(held.getsockname()[1]) for held in sockets]
-
-
 def prepare(precisions: Sequence[str]) -> None:
     """Writes the stand-in model and exports it at each precision, where that is not there yet; prints what it does.
 
@@ -67,7 +60,7 @@ def prepare(precisions: Sequence[str]) -> None:
     for precision in precisions:
         print(f"exporting at {precision} where needed ...", flush=True)
         command = [sys.executable, "-m", "export", "--if-needed"]
-        subprocess.run(command, cwd=ROOT, env=_our_environment(precision, [0] * 4), check=True, stdout=sys.stderr)
+        subprocess.run(command, cwd=ROOT, env=_our_environment(precision, {}), check=True, stdout=sys.stderr)
 
 
 def repository(precision: str) -> Path:
@@ -91,8 +84,8 @@ def running(name: str, **settings: str) -> Iterator[Service]:
         )
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", **settings}
     else:
-        ports = free_ports(4)
-        port = ports[0]
+        ports = free_settings()
+        port = int(ports["PROXY_PORT"])
         arguments = [sys.executable, "-m", "runtime"]
         environment = {**_our_environment(name, ports), **settings}
     log = WORK / f"{name}-{next(_starts)}.log"  # one for each start: a later one must not hide why this one failed
@@ -138,11 +131,10 @@ def _baseline_command(port: int) -> list[str]:
     return [sys.executable, "-m", "bench.baseline", str(port), str(MODEL)]
 
 
-def _our_environment(precision: str, ports: Sequence[int]) -> dict[str, str]:
-    names = ("PROXY_PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT")
+def _our_environment(precision: str, ports: Mapping[str, str]) -> dict[str, str]:
     return {
         **os.environ,
-        **{name: str(port) for name, port in zip(names, ports, strict=True)},
+        **ports,
         "HF_HUB_OFFLINE": "1",
         "MODEL": str(MODEL),
         "PRECISION": precision,

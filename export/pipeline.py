@@ -21,13 +21,15 @@ def export_model(model: LocalModel, precision: Precision, key: str, exporter_ver
     layout = read_layout(model.folder)
     original = load_original(layout)
     tokenizer = load_tokenizer(layout, original)
-    described = ExportedModel.describe(
-        model,
-        layout,
-        tokenizer,
+    described = ExportedModel(
+        model_name=model.name,
+        model_revision=model.revision,
         dimension=original.config.hidden_size,
+        max_seq_length=tokenizer.max_seq_length,
+        normalizes=layout.normalizes,
         precision=precision,
-        versions={"exporter": exporter_version, "torch": torch.__version__},
+        exporter_version=exporter_version,
+        torch_version=torch.__version__,
         export_key=key,
     )
     write_repository(folder, described, tokenizer)

@@ -9,8 +9,6 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelWarmup
 
 from export.conversion import TextTokenizer
-from export.layout import SentenceTransformerLayout
-from export.source import LocalModel
 
 HAND_WRITTEN = Path(__file__).resolve().parent.parent / "model_repository"
 STEPS = ("tokenizer", "encoder", "pooling", "sentence_embedding")
@@ -33,29 +31,6 @@ class ExportedModel:
     exporter_version: str
     torch_version: str
     export_key: str  # equal for exports of the same model by the same exporter
-
-    @classmethod
-    def describe(
-        cls,
-        model: LocalModel,
-        layout: SentenceTransformerLayout,
-        tokenizer: TextTokenizer,
-        dimension: int,
-        precision: str,
-        versions: dict[str, str],
-        export_key: str,
-    ) -> "ExportedModel":
-        return cls(
-            model_name=model.name,
-            model_revision=model.revision,
-            dimension=dimension,
-            max_seq_length=tokenizer.max_seq_length,
-            normalizes=layout.normalizes,
-            precision=precision,
-            exporter_version=versions["exporter"],
-            torch_version=versions["torch"],
-            export_key=export_key,
-        )
 
     def parameters(self) -> dict[str, str]:
         """Each field as Triton's configuration holds it: a string, booleans as `true` and `false`."""

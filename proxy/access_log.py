@@ -12,7 +12,7 @@ LOG = logging.getLogger("proxy.access")
 
 _MAX_PATH_CHARACTERS = 200
 
-# Clients give up after seconds. To ask the server whether they did costs as much as a tenth of a short request.
+# Clients give up after seconds. To ask the server whether they did costs time, which a short request need not pay.
 _PATIENT_SECONDS = 0.5
 
 

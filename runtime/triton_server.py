@@ -42,8 +42,8 @@ def triton_command(
     ]
 
 
-# Turns that an OpenMP thread waits before it sleeps. libgomp's own 300,000 take a core from the other processes for
-# milliseconds after each forward; none at all makes each operation wait for a thread to wake.
+# Turns that an OpenMP thread waits before it sleeps. libgomp's own 300,000 take a core from the other processes
+# after each forward; none at all makes each operation wait for a thread to wake.
 _SPIN_COUNT = 2000
 
 

@@ -7,20 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI, HTTPException
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
+
+from bench.baseline import EmbedBatchRequest, EmbedRequest
 
 # Texts and `normalize` to one vector for each text, as anything that numpy can make rows of.
 Encode = Callable[[Sequence[str], bool], Any]
-
-
-class EmbedRequest(BaseModel):
-    text: str = Field(min_length=1, max_length=1000)
-    normalize: bool = True
-
-
-class EmbedBatchRequest(BaseModel):
-    texts: list[str] = Field(min_length=1, max_length=100)
-    normalize: bool = True
 
 
 class EmbedResponse(BaseModel):

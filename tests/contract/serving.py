@@ -2,13 +2,14 @@
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import uvicorn
+
+from tests.waiting import wait_until
 
 
 @contextmanager
@@ -19,11 +20,8 @@ def serve(app: Any) -> Iterator[str]:
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        give_up = time.monotonic() + 30
-        while not server.started:
-            if not thread.is_alive() or time.monotonic() > give_up:
-                raise RuntimeError("the application did not start")
-            time.sleep(0.005)
+        wait_until(lambda: server.started or not thread.is_alive(), 30)
+        assert server.started, "the application did not start"
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:

@@ -1,7 +1,6 @@
 """A client that hangs up ends the work that was done for it."""
 
 import socket
-import time
 
 import pytest
 
@@ -9,6 +8,7 @@ from proxy.app import create_app
 from proxy.settings import Settings
 from tests.contract.serving import connect, serve
 from tests.unit.proxy.slow_embedder import SlowEmbedder
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -21,17 +21,9 @@ def test_the_work_is_cancelled(path: str, body: str) -> None:
         with socket.create_connection((host, int(port))) as client:
             head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
             client.sendall(f"{head}\r\n\r\n{body}".encode())
-            wait(lambda: len(embedder.calls) == 1)
+            wait_until(lambda: len(embedder.calls) == 1)
             assert embedder.cancelled == 0
-        wait(lambda: embedder.cancelled == 1)
+        wait_until(lambda: embedder.cancelled == 1)
         with connect(address) as patient:
             embedder.release_from_elsewhere()
             assert patient.post("/api/v1/embed", json={"text": "b"}).status_code == 200
-
-
-def wait(condition: object) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

@@ -13,8 +13,8 @@ SETTINGS = {"pydantic", "pydantic_core", "pydantic_settings"}
 ALLOWED = {
     "bench": SETTINGS
     | {
-        "bench", "export", "fastapi", "google", "matplotlib", "numpy", "runtime", "sentence_transformers", "tokenizers",
-        "torch", "transformers", "tritonclient", "uvicorn",
+        "bench", "export", "fastapi", "google", "matplotlib", "numpy", "runtime", "sentence_transformers", "tests",
+        "tokenizers", "torch", "transformers", "tritonclient", "uvicorn",
     },
     "model_repository": {"numpy", "tokenizers", "triton_python_backend_utils", "tokenization", "mean_pooling"},
     "export": SETTINGS

@@ -2,17 +2,18 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bench.ports import free_settings
 
 START_SECONDS = 240  # an export of the large stand-in included
 
@@ -33,19 +34,10 @@ class Service:
         return self.process.wait(timeout=30)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on; all are held at once, so that no two are the same."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(held.getsockname()[1]) for held in sockets]
-
-
 def service_environment(build: Path, **settings: str) -> dict[str, str]:
     """The environment of a service on free ports of its own; `settings` come last."""
-    names = ("PROXY_PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT")
-    ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
     fixed = {"HF_HUB_OFFLINE": "1", "MODEL_REPOSITORY": str(build / "model_repository")}
-    return os.environ | fixed | ports | settings
+    return os.environ | fixed | free_settings() | settings
 
 
 @contextmanager

@@ -2,18 +2,19 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.ports import free_settings
+from bench.processes import arguments
 from runtime.settings import PROJECT_ROOT
+from tests.processes import descendants
+from tests.waiting import wait_until
 
 CONFIG = """
 name: "sentence_embedding" backend: "python" max_batch_size: 128
@@ -59,61 +60,12 @@ class TritonPythonModel:
 MAIN = "import sys; from runtime.__main__ import main; sys.exit(main(export_command=sys.argv[1:]))"
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """All processes below `pid`, with their command lines."""
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    found: dict[int, str] = {}
-    fresh = [pid]
-    while fresh:
-        fresh = [child for child, parent in parents.items() if parent in fresh]
-        for child in fresh:
-            try:
-                found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-    return found
-
-
 class Run:
     """One `python -m runtime`, on free ports, whose output is read as it comes."""
 
     def __init__(self, repository: Path, export_command: list[str] | None = None, **settings: str) -> None:
-        ports = free_ports(4)
-        names = ("PROXY_PORT", "TRITON_HTTP_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT")
-        self.ports = dict(zip(names, ports, strict=True))
-        environment = {
-            **os.environ,
-            **{name: str(port) for name, port in self.ports.items()},
-            "MODEL_REPOSITORY": str(repository),
-            **settings,
-        }
+        self.ports = free_settings()
+        environment = {**os.environ, **self.ports, "MODEL_REPOSITORY": str(repository), **settings}
         self.process = subprocess.Popen(
             [sys.executable, "-c", MAIN, *(export_command or ["true"])],
             cwd=PROJECT_ROOT,
@@ -156,8 +108,8 @@ class Run:
 
     def prefix(self) -> str:
         """What the names of this run's shared memory begin with; other runs may go on at the same time."""
-        command = Path(f"/proc/{self.triton()}/cmdline").read_bytes().decode()
-        return command.partition("shm-region-prefix-name=")[2].partition("\0")[0]
+        name = "shm-region-prefix-name="
+        return next(each.partition(name)[2] for each in arguments(self.triton()) if name in each)
 
     def wait(self, seconds: float = 60.0) -> int:
         """The exit code, once the process and its output have ended."""

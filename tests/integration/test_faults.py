@@ -4,31 +4,31 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
-from tests.integration.conftest import free_ports, running_service
-from tests.integration.launcher_run import descendants
+from bench.ports import free_ports
+from tests.integration.conftest import running_service
+from tests.processes import descendants
+from tests.waiting import wait_until
 
 BODY = {"text": "갈비탕"}
 
 
 def wait_for_status(url: str, status: int, seconds: float = 30.0) -> httpx.Response:
-    """Polls until `url` answers with `status`."""
-    deadline = time.monotonic() + seconds
-    while True:
+    """The first answer of `url` with `status`."""
+
+    def ask() -> httpx.Response | None:
         try:
             answer = httpx.get(url, timeout=10)
-            if answer.status_code == status:
-                return answer
         except httpx.TransportError:
-            pass
-        assert time.monotonic() < deadline, f"{url} did not answer {status}"
-        time.sleep(0.02)
+            return None
+        return answer if answer.status_code == status else None
+
+    return wait_until(ask, seconds)
 
 
 def pids(root: int, matches: Callable[[str], bool]) -> list[int]:

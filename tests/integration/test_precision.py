@@ -9,7 +9,7 @@ import pytest
 from tests.integration.conftest import REAL_MODEL, load_sentence_transformer, running_service
 from tests.parity_texts import KOREAN, OTHER_SCRIPTS, PARITY_TEXTS, texts_at_the_limit
 
-# Of the default, as promised to users; and of int8, well under what docs/benchmarks.md publishes.
+# Of the default, as promised to users; and of int8, under the least that docs/benchmarks.md publishes of sentences.
 MINIMUM_COSINE = {"float16": 0.99999, "int8": 0.97}
 
 

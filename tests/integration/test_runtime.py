@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.integration.launcher_run import Run, alive, descendants, regions, wait_until, write_toy_repository
+from tests.integration.launcher_run import Run, regions, write_toy_repository
+from tests.processes import alive, descendants
+from tests.waiting import wait_until
 
 STOP_SECONDS = 5.0
 

@@ -1,6 +1,5 @@
 """Requests share executions of the encoder: counted in Triton's own statistics, no clock involved."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -15,6 +14,7 @@ import tritonclient.http
 
 from tests.integration.conftest import Served, running_service
 from tests.integration.test_triton_clients import infer
+from tests.waiting import wait_until
 
 CLIENTS = 16
 TEXTS_EACH = 12
@@ -63,10 +63,13 @@ def test_a_repeated_text_costs_no_execution(small_stand_in: Path, small_build: P
         served = Served(service, None, str(small_stand_in))
         with httpx.Client(base_url=service.proxy) as client:
             # Nothing is remembered before the proxy's watch on Triton, which started later than it, has connected.
-            deadline = time.monotonic() + 30
-            while client.get("/api/v1/cache").json()["texts"] == 0:
-                assert time.monotonic() < deadline
-                first = through_the_proxy(served, ["된장찌개 한 그릇"])
+            first: list[Any] = []
+
+            def remembered() -> bool:
+                first[:] = through_the_proxy(served, ["된장찌개 한 그릇"])
+                return bool(client.get("/api/v1/cache").json()["texts"])
+
+            wait_until(remembered, 30)
             before, counts_before = encoder_counts(served), client.get("/api/v1/cache").json()
             body = {"texts": ["된장찌개 한 그릇"] * 3}
             again = client.post("/api/v1/embed-batch", json=body).json()["embeddings"]

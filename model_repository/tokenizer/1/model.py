@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-# One thread tokenizes a query in tens of microseconds; more would take the encoder's cores.
+# One thread keeps up with the encoder; more would take its cores.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import triton_python_backend_utils as pb_utils

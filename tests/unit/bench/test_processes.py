@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 from bench.processes import processor_seconds, proportional_memory, role, tree
+from tests.waiting import wait_until
 
 
 def test_memory_of_this_process_is_what_it_allocates() -> None:
@@ -23,10 +23,7 @@ def test_a_child_belongs_to_the_tree_and_its_time_is_counted() -> None:
     try:
         assert child.pid in tree(os.getpid())
         assert tree(child.pid) == [child.pid]
-        deadline = time.monotonic() + 20
-        while sum(processor_seconds(child.pid).values()) < 0.05:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: sum(processor_seconds(child.pid).values()) >= 0.05, 20)
     finally:
         child.kill()
         child.wait()

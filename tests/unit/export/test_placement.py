@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from export.errors import ExportError, RepositoryNotWritten
 from export.placement import ensure_exported
 from export.repository import read_config
 from export.settings import Precision, Settings
+from tests.waiting import wait_until
 
 
 def settings_for(model: Path | str, build: Path, precision: Precision = "float32") -> Settings:
@@ -77,11 +77,8 @@ def test_a_killed_export_leaves_the_earlier_one(small_stand_in: Path, tmp_path: 
     before = link.resolve()
     environment = os.environ | {"MODEL": str(small_stand_in), "PRECISION": "int8", "MODEL_REPOSITORY": str(link)}
     child = subprocess.Popen([sys.executable, "-m", "export"], env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "repositories").glob(".staging-*")):
-        assert time.monotonic() < deadline
-        assert child.poll() is None
-        time.sleep(0.01)
+    wait_until(lambda: list((tmp_path / "repositories").glob(".staging-*")) or child.poll() is not None)
+    assert child.poll() is None
     child.send_signal(signal.SIGKILL)
     child.wait()
     assert link.resolve() == before

@@ -13,6 +13,7 @@ from proxy.errors import DeadlineExceeded, EngineFailed
 from proxy.process_watch import ProcessWatch
 from tests.contract.fake_embedder import encode
 from tests.unit.proxy.slow_embedder import SlowEmbedder
+from tests.waiting import until
 
 
 class Process:
@@ -36,13 +37,6 @@ class Process:
         for writer in self._writers:
             writer.close()
         self._writers.clear()
-
-
-async def until(condition: Any) -> None:
-    deadline = asyncio.get_running_loop().time() + 10
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.005)
 
 
 class Setting:

@@ -20,6 +20,7 @@ from tests.unit.proxy.fake_triton import (
     refuse_with,
     reset,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -247,8 +248,7 @@ async def test_waiting_for_anothers_reading_ends_at_ones_own_deadline(
     await triton.restart("fake-model")
     triton.configure_with = never
     patient = asyncio.create_task(embedder.embed(["a"], True, soon()))
-    while triton.config_reads < 2:
-        await asyncio.sleep(0.001)
+    await until(lambda: triton.config_reads >= 2)
     with pytest.raises(DeadlineExceeded):
         await embedder.embed(["b"], True, soon(0.05))
     patient.cancel()

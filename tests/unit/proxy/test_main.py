@@ -1,5 +1,6 @@
 """`python -m proxy` as a process: how it starts, refuses to start, and stops."""
 
+import contextlib
 import json
 import os
 import signal
@@ -12,13 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bench.ports import free_ports
+from tests.waiting import wait_until
+
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def start(**settings: str) -> "subprocess.Popen[str]":
@@ -63,7 +61,7 @@ def test_a_taken_port_is_named_with_its_setting() -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
 def test_an_address_that_is_not_here_is_named_with_its_setting(host: str) -> None:
-    code, said = refused(PROXY_HOST=host, PROXY_PORT=str(free_port()))
+    code, said = refused(PROXY_HOST=host, PROXY_PORT=str(free_ports(1)[0]))
     assert code == 1
     assert host in said
     assert "PROXY_HOST" in said
@@ -72,19 +70,18 @@ def test_an_address_that_is_not_here_is_named_with_its_setting(host: str) -> Non
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_it_starts_without_triton_and_stops_when_told(stop: signal.Signals) -> None:
-    port = free_port()
-    process = start(PROXY_PORT=str(port), TRITON_URL=f"127.0.0.1:{free_port()}", LOG_FORMAT="json")
+    port, nobodys = free_ports(2)
+    process = start(PROXY_PORT=str(port), TRITON_URL=f"127.0.0.1:{nobodys}", LOG_FORMAT="json")
     try:
-        give_up = time.monotonic() + 60
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:  # its kept connection must not hold the stop
-            while True:
-                try:
-                    answer = client.get("/health")
-                    break
-                except httpx.TransportError:
-                    assert process.poll() is None
-                    assert time.monotonic() < give_up
-                    time.sleep(0.02)
+
+            def ask() -> httpx.Response | None:
+                assert process.poll() is None
+                with contextlib.suppress(httpx.TransportError):
+                    return client.get("/health")
+                return None
+
+            answer = wait_until(ask)
             assert answer.status_code == 503
             assert answer.headers["retry-after"] == "1"
             assert "server" not in answer.headers

@@ -5,36 +5,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from runtime.processes import Child, Children
 from runtime.settings import PROJECT_ROOT
+from tests.processes import alive
+from tests.waiting import until, wait_until
 
 # A child with a child of its own, that says both numbers and then ignores SIGTERM.
 FAMILY = ["/bin/sh", "-c", "trap '' TERM; sleep 60 & echo $$ $!; wait"]
 
 
-def gone(pid: int) -> bool:
-    """Whether the process has ended: reaped, or a zombie of somebody else's."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
 async def start_family(children: Children, lines: list[str]) -> tuple[Child, list[int]]:
     child = children.start(FAMILY, environment=os.environ, folder=Path("/"), show=lines.append)
-    while not lines:
-        await asyncio.sleep(0.01)
+    await until(lambda: lines)
     return child, [int(word) for word in lines[0].split()]
 
 
@@ -47,7 +31,7 @@ def test_destroy_ends_the_whole_group() -> None:
 
     pids, code = asyncio.run(run())
     assert len(pids) == 2
-    assert all(gone(pid) for pid in pids)
+    assert not any(alive(pid) for pid in pids)
     assert code == -signal.SIGKILL
 
 
@@ -56,11 +40,11 @@ def test_what_a_dead_child_left_is_ended_too() -> None:
         child, pids = await start_family(Children(), [])
         os.kill(pids[0], signal.SIGKILL)
         assert await child.exited == -signal.SIGKILL
-        assert not gone(pids[1])
+        assert alive(pids[1])
         child.destroy()
         return pids
 
-    assert all(gone(pid) for pid in asyncio.run(run()))
+    assert not any(alive(pid) for pid in asyncio.run(run()))
 
 
 def test_output_comes_line_by_line_to_the_last_word() -> None:
@@ -100,6 +84,6 @@ def test_a_killed_launcher_takes_its_children_along() -> None:
     with subprocess.Popen([sys.executable, "-c", launcher], cwd=PROJECT_ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
-        assert not gone(child)
+        assert alive(child)
         process.kill()
-        wait_until(lambda: gone(child))
+        wait_until(lambda: not alive(child))

@@ -11,6 +11,7 @@ import pytest
 from runtime.errors import ChildFailed
 from runtime.processes import Child, Children
 from runtime.services import Patience, Service
+from tests.waiting import until
 
 QUICK = Patience(first_delay_seconds=0.01, longest_delay_seconds=0.04, steady_seconds=60.0)
 
@@ -68,14 +69,13 @@ def test_one_that_was_up_is_started_again_and_again() -> None:
         it.on_up = lambda: ups.append(1)
         it.after_exit = lambda: cleared.append(1)
         task = asyncio.create_task(it.keep_running())
-        for times in range(1, 8):
-            while len(ups) < times:
-                await asyncio.sleep(0.005)
+        for _ in range(7):
+            await until(lambda: ups)
+            ups.clear()
             assert it.up
             assert it.child is not None
             it.child.process.kill()
-        while len(cleared) < 7:
-            await asyncio.sleep(0.005)
+        await until(lambda: len(cleared) >= 7)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         it.destroy()
@@ -91,8 +91,7 @@ def test_haste_ends_the_wait_for_a_child_that_does_not_stop() -> None:
     async def run() -> float:
         it = service(["/bin/sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"], never, lines)
         it.child = it.start()
-        while not lines:
-            await asyncio.sleep(0.005)
+        await until(lambda: lines)
         it.terminate()
         began = time.monotonic()
         await it.wait_for_exit(began + 0.2, asyncio.Event())
