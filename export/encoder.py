@@ -104,7 +104,7 @@ class PackedEncoder(nn.Module):
         return output.view(batch, length, -1)
 
     def chunks(self, counts: list[int]) -> list[list[tuple[int, int]]]:
-        """Texts in order of their tokens, in chunks of at most `chunk_tokens` but at least one text; see `PackedLayer`."""
+        """The runs (see `PackedLayer`) of each chunk: at most `chunk_tokens`, but at least one text."""
         chunks: list[list[tuple[int, int]]] = []
         total = 0
         for count in counts:

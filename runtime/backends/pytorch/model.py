@@ -7,6 +7,7 @@ order of the configuration, threads from `INTRA_OP_THREAD_COUNT`.
 import ctypes
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import torch
 import triton_python_backend_utils as pb_utils
 
 Arrays = tuple["np.ndarray[Any, Any]", ...]
+
+# Fewer rows than this for each thread are not worth dealing out.
+_ROWS_FOR_EACH_WORKER = 2
 
 
 class TritonPythonModel:
@@ -29,6 +33,9 @@ class TritonPythonModel:
         file_name = config["default_model_filename"] or "model.pt"
         self.module = torch.jit.load(str(Path(pb_utils.get_model_dir()) / file_name), map_location="cpu")
         torch.set_num_threads(threads)
+        # After the line above, since torch hands the latest number to MKL for every thread.
+        self.workers = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+        self.threads = threads
         # Loading leaves as much again in the allocator's free lists as it keeps.
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -56,7 +63,25 @@ class TritonPythonModel:
         ]
 
     def forward(self, inputs: Arrays) -> Arrays:
+        """Few rows take all threads together; many are dealt out: threads with nothing in common wait for nothing."""
+        if self.threads == 1 or len(inputs[0]) < _ROWS_FOR_EACH_WORKER * self.threads:
+            return self.run(inputs)
+        order = np.argsort(np.count_nonzero(inputs[-1], axis=1))  # by the tokens that the mask, the last input, leaves
+        parts = [order[first :: self.threads] for first in range(self.threads)]
+        running = [self.workers.submit(self.run, tuple(array[rows] for array in inputs)) for rows in parts]
+        return tuple(_in_order(parts, results) for results in zip(*(part.result() for part in running), strict=True))
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """One call of the model."""
         with torch.inference_mode():
             result = self.module(*(torch.from_numpy(array) for array in inputs))
         tensors = (result,) if isinstance(result, torch.Tensor) else tuple(result)
         return tuple(tensor.contiguous().numpy() for tensor in tensors)
+
+
+def _in_order(parts: list["np.ndarray[Any, Any]"], results: Arrays) -> "np.ndarray[Any, Any]":
+    """The rows of `results`, where those of the n-th are the rows `parts[n]` of the whole."""
+    whole = np.empty((sum(map(len, parts)), *results[0].shape[1:]), results[0].dtype)
+    for rows, result in zip(parts, results, strict=True):
+        whole[rows] = result
+    return whole
