@@ -58,6 +58,10 @@ def triton_environment(
     environment["PATH"] = _join(Path(sys.executable).parent, base.get("PATH", os.defpath))
     environment["ENCODER_THREADS"] = str(encoder_threads)
     environment.setdefault("GOMP_SPINCOUNT", str(_SPIN_COUNT))
+    # A thread for each core stays on it: the kernel leaves two on one core for many requests, each operation waiting
+    # for both in turn. With fewer threads the kernel must choose, or two services would choose the same cores.
+    if encoder_threads == os.cpu_count():
+        environment.setdefault("OMP_PROC_BIND", "true")
     for name in _ONE_THREAD:
         environment.setdefault(name, "1")
     return environment

@@ -25,17 +25,17 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
         parameters = {name: entry["string_value"] for name, entry in config["parameters"].items()}
-        # The launcher counts the cores that the service may use; without it, those of this process.
-        cores = os.environ.get("ENCODER_THREADS") or len(os.sched_getaffinity(0))
-        threads = int(parameters.get("INTRA_OP_THREAD_COUNT", cores))
+        # libgomp may have bound this process to one core (runtime/triton_server.py), but not its parent, Triton.
+        cores = os.sched_getaffinity(os.getppid())
+        # The launcher counts the cores that the service may use; without it, those of Triton.
+        self.threads = int(parameters.get("INTRA_OP_THREAD_COUNT") or os.environ.get("ENCODER_THREADS") or len(cores))
         self.inputs = [entry["name"] for entry in config["input"]]
         self.outputs = [entry["name"] for entry in config["output"]]
         file_name = config["default_model_filename"] or "model.pt"
         self.module = torch.jit.load(str(Path(pb_utils.get_model_dir()) / file_name), map_location="cpu")
-        torch.set_num_threads(threads)
+        torch.set_num_threads(self.threads)
         # After the line above, since torch hands the latest number to MKL for every thread.
-        self.workers = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-        self.threads = threads
+        self.workers = ThreadPoolExecutor(self.threads, initializer=_work_alone, initargs=(cores,))
         # Loading leaves as much again in the allocator's free lists as it keeps.
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -77,6 +77,12 @@ class TritonPythonModel:
             result = self.module(*(torch.from_numpy(array) for array in inputs))
         tensors = (result,) if isinstance(result, torch.Tensor) else tuple(result)
         return tuple(tensor.contiguous().numpy() for tensor in tensors)
+
+
+def _work_alone(cores: set[int]) -> None:
+    """Makes a thread compute by itself, on whichever core is free."""
+    torch.set_num_threads(1)
+    os.sched_setaffinity(0, cores)
 
 
 def _in_order(parts: list["np.ndarray[Any, Any]"], results: Arrays) -> "np.ndarray[Any, Any]":

@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from runtime.layout import Layout
 from runtime.settings import Settings
 from runtime.triton_server import perf_environment, triton_command, triton_environment
@@ -34,6 +36,13 @@ def test_the_steps_find_libpython_and_the_same_virtual_environment() -> None:
 def test_steps_get_one_thread_where_nothing_else_is_said() -> None:
     environment = triton_environment(WHEEL, LAYOUT, 2, {"OMP_NUM_THREADS": "4"})
     assert (environment["OMP_NUM_THREADS"], environment["OPENBLAS_NUM_THREADS"]) == ("4", "1")
+
+
+def test_threads_are_bound_only_where_there_is_one_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert triton_environment(WHEEL, LAYOUT, 4, {})["OMP_PROC_BIND"] == "true"
+    assert triton_environment(WHEEL, LAYOUT, 4, {"OMP_PROC_BIND": "false"})["OMP_PROC_BIND"] == "false"
+    assert "OMP_PROC_BIND" not in triton_environment(WHEEL, LAYOUT, 3, {})
 
 
 def test_perf_analyzer_finds_what_the_wheel_has_under_other_names() -> None:
