@@ -7,6 +7,8 @@ order of the configuration, threads from `INTRA_OP_THREAD_COUNT`.
 import ctypes
 import json
 import os
+import struct
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ Arrays = tuple["np.ndarray[Any, Any]", ...]
 # Fewer rows than this for each thread are not worth dealing out.
 _ROWS_FOR_EACH_WORKER = 2
 
+# Parameters from this size on are tables, of which a call reads a few rows.
+_TABLE_BYTES = 32 << 20
+
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
@@ -32,7 +37,9 @@ class TritonPythonModel:
         self.inputs = [entry["name"] for entry in config["input"]]
         self.outputs = [entry["name"] for entry in config["output"]]
         file_name = config["default_model_filename"] or "model.pt"
-        self.module = torch.jit.load(str(Path(pb_utils.get_model_dir()) / file_name), map_location="cpu")
+        path = Path(pb_utils.get_model_dir()) / file_name
+        self.module = torch.jit.load(str(path), map_location="cpu")
+        _map_tables(self.module, path)
         torch.set_num_threads(self.threads)
         # After the line above, since torch hands the latest number to MKL for every thread.
         self.workers = ThreadPoolExecutor(self.threads, initializer=_work_alone, initargs=(cores,))
@@ -77,6 +84,29 @@ class TritonPythonModel:
             result = self.module(*(torch.from_numpy(array) for array in inputs))
         tensors = (result,) if isinstance(result, torch.Tensor) else tuple(result)
         return tuple(tensor.contiguous().numpy() for tensor in tensors)
+
+
+def _map_tables(module: Any, path: Path) -> None:
+    """Puts maps of the file in the place of large parameters: of a table's rows, memory then holds those in use."""
+    with zipfile.ZipFile(path) as archive:
+        records = [record for record in archive.infolist() if record.file_size >= _TABLE_BYTES]
+    for parameter in module.parameters():
+        size = parameter.numel() * parameter.element_size()
+        found = [
+            record for record in records if record.file_size == size and record.compress_type == zipfile.ZIP_STORED
+        ]
+        if len(found) == 1:
+            array = np.memmap(path, np.uint8, mode="c", offset=_data_offset(path, found[0]), shape=(size,))
+            parameter.data = torch.from_numpy(array).view(parameter.dtype).view(parameter.shape)
+
+
+def _data_offset(path: Path, record: zipfile.ZipInfo) -> int:
+    """Where a record's bytes start: after its local header, whose name and extra field differ from the directory's."""
+    with path.open("rb") as file:
+        file.seek(record.header_offset)
+        header = file.read(30)
+    name_length, extra_length = struct.unpack_from("<HH", header, 26)
+    return record.header_offset + 30 + int(name_length) + int(extra_length)
 
 
 def _work_alone(cores: set[int]) -> None:
