@@ -141,14 +141,28 @@ def train_tokenizer(lines: Sequence[str], vocabulary: int, seed: int) -> Tokeniz
     return tokenizer
 
 
+# First and last letter: Hangul, CJK, Cyrillic, Latin; and how often each is taken.
+_SCRIPTS = ((0xAC00, 0xD7A3), (0x4E00, 0x9FA5), (0x0430, 0x044F), (ord("a"), ord("z")))
+_SCRIPT_WEIGHTS = (1, 1, 1, 3)
+
+
 def _fillers(seed: int) -> Iterator[str]:
-    """Endless made-up pieces of two to four Hangul syllables, CJK characters or Latin letters."""
+    """Endless made-up pieces, half of them an earlier piece and one letter more.
+
+    So it is in trained vocabularies, and it decides how much memory the tokenizer's trie takes.
+    """
     generator = random.Random(seed)
-    ranges = ((0xAC00, 0xD7A3), (0x4E00, 0x9FA5), (ord("a"), ord("z")))
+    made: dict[tuple[int, int], list[str]] = {script: [] for script in _SCRIPTS}
     while True:
-        first, last = generator.choice(ranges)
-        piece = "".join(chr(generator.randint(first, last)) for _ in range(generator.randint(2, 4)))
-        yield generator.choice(("▁", "")) + piece
+        (script,) = generator.choices(_SCRIPTS, _SCRIPT_WEIGHTS)
+        earlier = made[script]
+        if earlier and generator.random() < 0.5:
+            piece = generator.choice(earlier) + chr(generator.randint(*script))
+        else:
+            letters = (chr(generator.randint(*script)) for _ in range(generator.randint(2, 4)))
+            piece = generator.choice(("▁", "")) + "".join(letters)
+        earlier.append(piece)
+        yield piece
 
 
 def _write_json(path: Path, content: object) -> None:
