@@ -24,10 +24,11 @@ export: setup ## Export MODEL at PRECISION to build/model_repository
 test: setup-dev ## Run every test, those with a real Triton included
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(TESTS)
 
-check: setup-dev ## Format, lint and type check
+check: setup-dev ## Format, lint and type check; hold the manifests against the Kubernetes schemas
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/contract/test_kubernetes*.py
 
 perf: setup ## Measure the running ensemble with perf_analyzer, over HTTP and gRPC
 	@$(BIN)/python -m runtime.perf
