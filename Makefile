@@ -8,7 +8,7 @@ CHECKED := bench export model_repository proxy runtime tests
 STAND_IN := build/stand-in/multilingual-MiniLM-L12
 export PYTHON TORCH_INDEX_URL
 
-.PHONY: help setup setup-dev run export test check perf stand-in bench bench-quick bench-peers lock clean
+.PHONY: help setup setup-dev run export test check perf stand-in bench bench-quick bench-peers scaling lock clean
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '%-11s %s\n' "$$name" "$$text"; done
@@ -50,6 +50,9 @@ bench-quick: setup-dev ## The same in short; writes build/bench/quick/
 
 bench-peers: ## Install infinity into an environment of its own, for `make bench`
 	@$(PYTHON) -m bench.peers
+
+scaling: setup-dev ## Work out docs/scaling.md anew from docs/benchmarks/results.json
+	@$(BIN)/python -m bench.scaling --write
 
 lock: ## Resolve the dependency groups of pyproject.toml into requirements/*.lock (needs uv)
 	uv pip compile -q --upgrade $(LOCK_OPTIONS) --group run -o requirements/run.lock

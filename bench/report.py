@@ -132,14 +132,14 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def rewrite_section(page: Path, section: str) -> None:
-    """Puts `section` between the page's two marks.
+def rewrite_section(page: Path, section: str, begin: str = BEGIN, end: str = END) -> None:
+    """Puts `section` between the page's marks `begin` and `end`.
 
     Raises `ValueError` where the page has not both.
     """
     text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page.name} lacks the marks {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{section.strip()}\n\n{END}{after}", encoding="utf-8")
+    before, begun, rest = text.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not begun or not ended:
+        raise ValueError(f"{page.name} lacks the marks {begin} and {end}")
+    page.write_text(f"{before}{begin}\n\n{section.strip()}\n\n{end}{after}", encoding="utf-8")
