@@ -8,7 +8,7 @@ CHECKED := bench export model_repository proxy runtime tests
 STAND_IN := build/stand-in/multilingual-MiniLM-L12
 export PYTHON TORCH_INDEX_URL
 
-.PHONY: help setup setup-dev run export test check perf stand-in bench bench-quick bench-peers accuracy lock clean
+.PHONY: help setup setup-dev run export test check perf stand-in bench bench-quick bench-peers accuracy scaling lock clean
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '%-11s %s\n' "$$name" "$$text"; done
@@ -24,10 +24,11 @@ export: setup ## Export MODEL at PRECISION to build/model_repository
 test: setup-dev ## Run every test, those with a real Triton included
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(TESTS)
 
-check: setup-dev ## Format, lint and type check
+check: setup-dev ## Format, lint and type check; hold the manifests against the Kubernetes schemas
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/contract/test_kubernetes*.py
 
 perf: setup ## Measure the running ensemble with perf_analyzer, over HTTP and gRPC
 	@$(BIN)/python -m runtime.perf
@@ -52,6 +53,9 @@ bench-peers: ## Install infinity into an environment of its own, for `make bench
 
 accuracy: setup-dev ## Compare each precision with sentence-transformers on real weights; writes docs/benchmarks/
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m bench.accuracy
+
+scaling: setup-dev ## Work out docs/scaling.md anew from docs/benchmarks/results.json
+	@$(BIN)/python -m bench.scaling --write
 
 lock: ## Resolve the dependency groups of pyproject.toml into requirements/*.lock (needs uv)
 	uv pip compile -q --upgrade $(LOCK_OPTIONS) --group run -o requirements/run.lock

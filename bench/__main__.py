@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from bench import charts, load, machine, peers, report
+from bench import charts, load, machine, peers, report, scaling
 from bench.alone import measure_alone, measure_cache, start_all
 from bench.forward import BareForward
 from bench.plan import FULL, QUICK, Plan
@@ -69,7 +69,8 @@ def publish(plan: Plan, ours: list[str], results: Results) -> int:
     found, client, seconds = machine.describe(), load.tool(), results.elapsed
     about = {"machine": found, "client": client, "plan": asdict(plan), "seconds": seconds}
     described = f"{machine.sentence(found)}; load from {client}; {seconds / 60:.1f} minutes"
-    report.write_json(folder / "results.json", report.document(results, ours, about))
+    document = report.document(results, ours, about)
+    report.write_json(folder / "results.json", document)
     lines = report.table(report.rows(results, ours), ours)
     processor = report.processor_table(results, ours)
     print(f"\n{report.as_text(lines)}\n\n{report.as_text(processor)}\n")
@@ -79,6 +80,8 @@ def publish(plan: Plan, ours: list[str], results: Results) -> int:
         section += [f"![{chart.title}](benchmarks/{chart.file})" for chart in charts.CHARTS]
         section += [f"This part failed: {failure}" for failure in results.failures]
         report.rewrite_section(report.PAGE, "\n\n".join(section))
+        with results.part("scaling"):
+            scaling.rewrite(document)
     for failure in results.failures:
         print(f"error: {failure}", file=sys.stderr)
     return 1 if results.failures else 0

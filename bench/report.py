@@ -133,14 +133,14 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def rewrite_section(page: Path, section: str, begin_mark: str = BEGIN, end_mark: str = END) -> None:
-    """Puts `section` between two marks of the page.
+def rewrite_section(page: Path, section: str, begin: str = BEGIN, end: str = END) -> None:
+    """Puts `section` between the page's marks `begin` and `end`.
 
     Raises `ValueError` where the page has not both.
     """
     text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(begin_mark)
-    _, end, after = rest.partition(end_mark)
-    if not begin or not end:
-        raise ValueError(f"{page.name} lacks the marks {begin_mark} and {end_mark}")
-    page.write_text(f"{before}{begin_mark}\n\n{section.strip()}\n\n{end_mark}{after}", encoding="utf-8")
+    before, begun, rest = text.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not begun or not ended:
+        raise ValueError(f"{page.name} lacks the marks {begin} and {end}")
+    page.write_text(f"{before}{begin}\n\n{section.strip()}\n\n{end}{after}", encoding="utf-8")
