@@ -53,6 +53,9 @@ bench-peers: ## Install infinity into an environment of its own, for `make bench
 lock: ## Resolve the dependency groups of pyproject.toml into requirements/*.lock (needs uv)
 	uv pip compile -q --upgrade $(LOCK_OPTIONS) --group run -o requirements/run.lock
 	uv pip compile -q --upgrade $(LOCK_OPTIONS) --group dev -c requirements/run.lock -o requirements/dev.lock
+	for role in proxy triton export; do \
+		uv pip compile -q --upgrade $(LOCK_OPTIONS) --group $$role -c requirements/run.lock -o requirements/$$role.lock || exit; \
+	done
 
 LOCK_OPTIONS := --universal --fork-strategy fewest --python-version 3.10 --override requirements/overrides.txt \
 	--no-emit-package torch --generate-hashes --no-annotate --no-header
