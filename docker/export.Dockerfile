@@ -1,11 +1,17 @@
 # The export: a Hugging Face model to a Triton model repository on a volume, then it ends.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
+# The one line that install.sh reads, so that no other change there installs everything again.
+FROM ${PYTHON_IMAGE} AS torch
+COPY pyproject.toml /tmp/
+RUN grep '"torch==' /tmp/pyproject.toml > /tmp/torch.toml
+
 FROM ${PYTHON_IMAGE} AS packages
 # TORCH: another release than the project's own, as "torch==2.9.1"; what serves must be able to read what it writes.
 ARG TORCH
 ARG TORCH_INDEX_URL
-COPY pyproject.toml requirements/install.sh requirements/export.lock /tmp/
+COPY --from=torch /tmp/torch.toml /tmp/pyproject.toml
+COPY requirements/install.sh requirements/export.lock /tmp/
 RUN cd /tmp && PIP_NO_CACHE_DIR=1 sh install.sh /opt/venv export.lock \
  && /opt/venv/bin/pip uninstall --quiet --yes pip \
  && rm -rf /opt/venv/bin/perf_* /opt/venv/lib/python3.*/site-packages/torch/include \

@@ -1,10 +1,16 @@
 # Triton, from PyPI: the server, its Python backend, and torch for the encoder.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
+# The one line that install.sh reads, so that no other change there installs everything again.
+FROM ${PYTHON_IMAGE} AS torch
+COPY pyproject.toml /tmp/
+RUN grep '"torch==' /tmp/pyproject.toml > /tmp/torch.toml
+
 FROM ${PYTHON_IMAGE} AS packages
 # An index of torch's CPU builds; empty for PyTorch's own.
 ARG TORCH_INDEX_URL
-COPY pyproject.toml requirements/install.sh requirements/triton.lock /tmp/
+COPY --from=torch /tmp/torch.toml /tmp/pyproject.toml
+COPY requirements/install.sh requirements/triton.lock /tmp/
 # Of torch, the headers, the tests and what builds extensions go; of tritonclient, the load generator.
 RUN cd /tmp && PIP_NO_CACHE_DIR=1 sh install.sh /opt/venv triton.lock \
  && /opt/venv/bin/pip uninstall --quiet --yes pip \
