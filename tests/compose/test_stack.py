@@ -124,6 +124,14 @@ def test_a_killed_proxy_comes_back(stack: Stack) -> None:
     wait_until(stack.health)
 
 
+def test_a_stop_is_heeded(stack: Stack) -> None:
+    for service in SERVICES:
+        engine("stop", stack.container(service))
+        assert stack.inspect(service)["State"]["ExitCode"] != 137, "the engine had to kill it"
+    engine("start", *(stack.container(service) for service in SERVICES))
+    wait_until(stack.health)
+
+
 def test_everything_comes_back_when_the_containers_are_restarted(stack: Stack) -> None:
     health, exported = stack.health(), stack.exported()
     engine("restart", *stack.containers())
