@@ -6,12 +6,16 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 CHECKED := bench export model_repository proxy runtime tests
 STAND_IN := build/stand-in/multilingual-MiniLM-L12
-export PYTHON TORCH_INDEX_URL
+COMPOSE ?= docker compose
+# What `make restart-ml` restarts; the last one is asked whether it is healthy.
+RESTART ?= triton ml-inference
+export COMPOSE PYTHON
 
-.PHONY: help setup setup-dev run export test check perf stand-in bench bench-quick bench-peers accuracy scaling lock clean
+.PHONY: help setup setup-dev run export test test-compose check perf stand-in bench bench-quick bench-peers accuracy \
+	scaling lock clean build up-ml restart-ml logs-ml status-ml down-ml
 
 help: ## Show this help
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '%-11s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '%-12s %s\n' "$$name" "$$text"; done
 
 run: setup ## Set up, export the model where it is not there yet, start Triton and the proxy
 	@exec $(BIN)/python -m runtime
@@ -23,6 +27,9 @@ export: setup ## Export MODEL at PRECISION to build/model_repository
 
 test: setup-dev ## Run every test, those with a real Triton included
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(TESTS)
+
+test-compose: setup-dev ## Test the containers: build the images and run them; needs a Docker engine
+	$(BIN)/python -m pytest tests/compose
 
 check: setup-dev ## Format, lint and type check; hold the manifests against the Kubernetes schemas
 	$(BIN)/ruff format --check $(CHECKED)
@@ -57,9 +64,35 @@ accuracy: setup-dev ## Compare each precision with sentence-transformers on real
 scaling: setup-dev ## Work out docs/scaling.md anew from docs/benchmarks/results.json
 	@$(BIN)/python -m bench.scaling --write
 
+build: ## Build the images, and print their sizes
+	@$(COMPOSE) build
+	@docker/sizes.sh $(COMPOSE)
+
+up-ml: ## Start the service in containers, and wait until it is healthy
+	@$(COMPOSE) up -d
+	@docker/wait-until-healthy.sh ml-inference $(COMPOSE)
+
+restart-ml: ## Restart it, on another image or model where the settings say so; see README, "Upgrade and roll back"
+	@$(COMPOSE) run --rm -T export
+	@$(COMPOSE) up -d --no-deps --force-recreate $(RESTART)
+	@docker/wait-until-healthy.sh $(lastword $(RESTART)) $(COMPOSE)
+
+logs-ml: ## Follow its logs
+	@$(COMPOSE) logs -f --tail=100
+
+status-ml: ## Show its containers and its health
+	@$(COMPOSE) ps
+	@$(COMPOSE) exec -T ml-inference curl -sS http://localhost:8001/health && echo
+
+down-ml: ## Stop it and remove its containers; with VOLUMES=1 its volumes, the exported models, too
+	@$(COMPOSE) down --remove-orphans $(if $(VOLUMES),--volumes)
+
 lock: ## Resolve the dependency groups of pyproject.toml into requirements/*.lock (needs uv)
 	uv pip compile -q --upgrade $(LOCK_OPTIONS) --group run -o requirements/run.lock
 	uv pip compile -q --upgrade $(LOCK_OPTIONS) --group dev -c requirements/run.lock -o requirements/dev.lock
+	for role in proxy triton export; do \
+		uv pip compile -q --upgrade $(LOCK_OPTIONS) --group $$role -c requirements/run.lock -o requirements/$$role.lock || exit; \
+	done
 
 LOCK_OPTIONS := --universal --fork-strategy fewest --python-version 3.10 --override requirements/overrides.txt \
 	--no-emit-package torch --generate-hashes --no-annotate --no-header

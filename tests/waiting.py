@@ -10,12 +10,12 @@ T = TypeVar("T")
 PAUSE_SECONDS = 0.005
 
 
-def wait_until(condition: Callable[[], T | None], seconds: float = 60.0) -> T:
+def wait_until(condition: Callable[[], T | None], seconds: float = 60.0, pause: float = PAUSE_SECONDS) -> T:
     """The first true answer of `condition`; fails where none comes in time."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(pause)
     return answer
 
 

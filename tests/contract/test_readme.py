@@ -11,6 +11,14 @@ import runtime.settings
 PROJECT = Path(__file__).resolve().parents[2]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
+
+def table(name: str) -> dict[str, str]:
+    """The rows of the table after the comment `<!-- name: ... -->`, by what stands in their first column."""
+    lines = README.partition(f"<!-- {name}: ")[2].splitlines()[3:]
+    rows = lines[: lines.index("")]
+    return {row.split(" | ")[0].removeprefix("| "): row for row in rows}
+
+
 # A setting that two processes read is described once, by the first of these that has it.
 CLASSES: list[Any] = [export.settings.Settings, runtime.settings.Settings, proxy.settings.Settings]
 
@@ -31,8 +39,21 @@ def expected_rows() -> dict[str, str]:
 
 
 def test_every_setting_is_in_the_table_as_the_code_has_it() -> None:
-    found = dict(re.findall(r"^(?=\| `([A-Z_]+)` \|)(.*)$", README, re.MULTILINE))
+    found = {name.strip("`"): row for name, row in table("settings").items()}
     assert found == expected_rows()
+
+
+def test_every_setting_of_the_compose_files_is_in_their_table() -> None:
+    files = [path.read_text(encoding="utf-8") for path in PROJECT.glob("docker-compose*.yml")]
+    used = {pair for file in files for pair in re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", file)}
+    told: set[tuple[str, str]] = set()
+    for row in table("deployment").values():
+        names, defaults = (column.replace("`", "").strip().split(", ") for column in row.split("|")[1:3])
+        told |= set(zip(names, defaults, strict=True))
+    # Triton's ports, and what model is expected, are settings of the processes, too.
+    assert told == {(name, value) for name, value in used if not name.startswith("TRITON_") or "PORT" not in name} - {
+        ("EXPECTED_MODEL", export.settings.DEFAULT_MODEL)
+    }
 
 
 def test_settings_that_two_processes_read_have_one_default() -> None:

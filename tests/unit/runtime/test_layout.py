@@ -64,6 +64,17 @@ def test_nothing_is_made_twice(wheel: TritonWheel, libpython: Path, tmp_path: Pa
     release(second)
 
 
+def test_one_that_an_image_brings_is_used_though_nothing_can_be_written(
+    wheel: TritonWheel, libpython: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(lay_out(wheel, libpython, tmp_path / "triton"))
+    (tmp_path / "triton" / ".lock").unlink()
+    os.utime(wheel.stub, (1, 1))  # times do not survive a registry
+    monkeypatch.setattr(os, "access", lambda *_: False)  # for root, who runs these tests here and there, too
+    release(lay_out(wheel, libpython, tmp_path / "triton"))
+    assert not (tmp_path / "triton" / ".lock").exists()
+
+
 def test_a_changed_source_makes_a_new_one_and_the_old_one_stays_while_in_use(
     wheel: TritonWheel, libpython: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,97 @@
+"""`python -m runtime.triton_alone`: runs Triton without the proxy, in the foreground; what Triton's container runs.
+
+It ends when Triton does: what runs it (a container engine, an init system) is there to start it again.
+`--lay-out` only makes the folder that Triton starts from, for an image whose file system cannot be written to later.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from runtime.cores import available_cores
+from runtime.errors import ChildFailed, RuntimeStopped
+from runtime.launcher import DRAINED_SECONDS, GRACE_SECONDS, Signals, find_repository
+from runtime.layout import Layout, lay_out
+from runtime.ports import check_ports, reachable, resolve
+from runtime.processes import Child, Children, describe_exit
+from runtime.readiness import ask, authority
+from runtime.services import POLL_SECONDS
+from runtime.settings import PROJECT_ROOT, Settings, load_settings
+from runtime.shared_memory import SharedMemory
+from runtime.triton_log import TritonLog
+from runtime.triton_server import triton_command, triton_environment
+from runtime.wheel import TritonWheel, find_libpython, find_wheel
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 stopped by SIGTERM or SIGINT, 2 a bad setting, 1 when Triton did not start or ended by itself."""
+    parser = argparse.ArgumentParser(
+        prog="python -m runtime.triton_alone", description="Runs Triton without the proxy."
+    )
+    parser.add_argument("--lay-out", action="store_true", help="only make the folder that Triton starts from")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load_settings()
+        wheel = find_wheel()
+        layout = lay_out(wheel, find_libpython(), PROJECT_ROOT / "build" / "triton")
+        if not options.lay_out:
+            check_ports(listener for listener in settings.listeners if listener[0] != "PROXY_PORT")
+            asyncio.run(serve(settings, wheel, layout, _tell))
+    except RuntimeStopped as error:
+        _tell(f"error: {error}")
+        return error.exit_code
+    return 0
+
+
+async def serve(settings: Settings, wheel: TritonWheel, layout: Layout, tell: Callable[[str], None]) -> None:
+    """Runs Triton until a signal stops it.
+
+    Raises `NotReady` without a repository, `ChildFailed` when Triton ends by itself.
+    """
+    signals, children, log = Signals(), Children(), TritonLog(tell, settings.log_level)
+    repository = find_repository(settings)
+    address = resolve(settings.triton_host, "TRITON_HOST", ipv4_only=True)[1]
+    shared_memory = SharedMemory()
+    child = children.start(
+        triton_command(settings, wheel, layout, repository, address, shared_memory.prefix),
+        environment=triton_environment(wheel, layout, settings.encoder_threads or available_cores()),
+        folder=layout.work,
+        show=log.read,
+    )
+    stop = asyncio.create_task(signals.stop.wait())
+    announce = asyncio.create_task(_announce(reachable(address), settings.triton_http_port, repository.name, tell))
+    try:
+        await asyncio.wait((stop, child.exited), return_when=asyncio.FIRST_COMPLETED)
+        if child.exited.done():
+            raise ChildFailed(f"Triton {describe_exit(child.exited.result())}.")
+        await _stop(child, log)
+    finally:
+        stop.cancel()
+        announce.cancel()
+        child.destroy()
+        shared_memory.close()
+
+
+async def _announce(address: str, port: int, repository: str, tell: Callable[[str], None]) -> None:
+    while (answer := await ask(address, port, "/v2/health/ready")) is None or answer.status != 200:
+        await asyncio.sleep(POLL_SECONDS)
+    tell(f"Triton serves {repository} on {authority(address, port)}.")
+
+
+async def _stop(child: Child, log: TritonLog) -> None:
+    """SIGTERM, then time for what is under way: GRACE_SECONDS at most."""
+    child.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    while not child.exited.done() and not log.drained and time.monotonic() < deadline:
+        await asyncio.sleep(POLL_SECONDS / 5)
+    await asyncio.wait((child.exited,), timeout=DRAINED_SECONDS)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
