@@ -8,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from proxy.access_log import AccessLog
 from proxy.answers import LastResort, install_error_answers
+from proxy.api_keys import ApiKeys, describe_keys
 from proxy.batching import BatchingEmbedder
 from proxy.body_limit import BodyLimit
 from proxy.cache import CachingEmbedder
@@ -54,6 +55,9 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
     # The one added last is the outermost: everything is logged, and every answer has its CORS headers.
     app.add_middleware(LastResort)
     app.add_middleware(BodyLimit, max_mib=settings.max_body_mb)
+    if keys := settings.api_keys + settings.api_keys_file:
+        app.add_middleware(ApiKeys, keys=keys)  # inside of CORS: a browser's preflight brings no key
+        describe_keys(app)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,

@@ -15,7 +15,8 @@ from export.settings import Precision, Settings
 
 # What TorchScript's C++ reader knows: its own classes, and how tensors and lists are put together again.
 NAMED = re.compile(
-    r"__torch__\.\S+ \S+|torch\._utils _rebuild_\w+|torch\.jit\._pickle \w+|torch \w+Storage|torch per_\w+_affine|collections OrderedDict"
+    r"__torch__\.\S+ \S+|torch\._utils _rebuild_\w+|torch\.jit\._pickle \w+|torch (\w+Storage|per_\w+_affine)|"
+    r"collections OrderedDict"
 )
 
 
