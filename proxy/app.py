@@ -17,6 +17,7 @@ from proxy.endpoints import make_cache_route, make_routes
 from proxy.engine import TritonEmbedder
 from proxy.invalid_requests import install_invalid_request_answers
 from proxy.process_watch import ProcessWatch
+from proxy.security_headers import SecurityHeaders
 from proxy.settings import Settings
 from proxy.triton_client import TritonClient
 
@@ -65,5 +66,6 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
         allow_methods=["*"],
         allow_headers=["*"],
     )
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog)
     return app

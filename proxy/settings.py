@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     max_body_mb: int = Field(
         default=20, ge=1, description="Largest request body in MiB; a larger one is refused with 413."
     )
+    max_connections: int = Field(
+        default=4096, ge=1, description="Connections open at one time; a request on a further one gets a 503."
+    )
     calls_in_flight: int = Field(
         default=1,
         ge=1,

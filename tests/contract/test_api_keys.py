@@ -51,12 +51,11 @@ def test_a_key_opens(locked: httpx.Client, headers: dict[str, str]) -> None:
         {"Authorization": f"Bearer {KEY},{OTHER}"},
         {"X-API-Key": ""},
         {"X-API-Key": KEY.upper()},
-        {"X-API-Key": b"\xff\xfe"},
         {"Cookie": f"X-API-Key={KEY}"},
     ],
 )
 @pytest.mark.parametrize(("method", "path"), [("POST", EMBED), ("POST", BATCH), ("GET", MODEL_INFO), ("GET", "/x")])
-def test_without_one_it_is_401(locked: httpx.Client, headers: dict[str, str | bytes], method: str, path: str) -> None:
+def test_without_one_it_is_401(locked: httpx.Client, headers: dict[str, str], method: str, path: str) -> None:
     answer = locked.request(method, path, headers=headers, content=b"not even JSON")
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
