@@ -31,11 +31,12 @@ test: setup-dev ## Run every test, those with a real Triton included
 test-compose: setup-dev ## Test the containers: build the images and run them; needs a Docker engine
 	$(BIN)/python -m pytest tests/compose
 
-check: setup-dev ## Format, lint and type check; hold the manifests against the Kubernetes schemas
+check: setup-dev ## Format, lint, type check, known holes; hold the manifests against the Kubernetes schemas
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/contract/test_kubernetes*.py
+	@requirements/audit.sh $(VENV) requirements/dev.lock
 
 perf: setup ## Measure the running ensemble with perf_analyzer, over HTTP and gRPC
 	@$(BIN)/python -m runtime.perf

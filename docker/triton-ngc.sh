@@ -4,12 +4,22 @@ set -eu
 # LibTorch runs in Triton's own process: what OpenMP is told holds for the encoder. Unset, it takes every core.
 [ "${ENCODER_THREADS:-0}" = 0 ] || export OMP_NUM_THREADS="$ENCODER_THREADS"
 # The folder behind the link: an export while it loads cannot mix two models.
+repository=$(readlink -f /models/exported/model_repository)
+# Every file is as it was exported, and there is none more; runtime/digests.py says why.
+cd "$repository"
+sha256sum --check --strict --quiet SHA256SUMS || { echo "error: $repository is not as it was exported: export again." >&2; exit 1; }
+extra=$(find . ! -type d ! -path ./SHA256SUMS | cut -c 3- | grep -vxF "$(cut -c 67- SHA256SUMS)" || true)
+[ -z "$extra" ] || { echo "error: $repository has files that are not of the export: $extra" >&2; exit 1; }
+cd /
+lock="model-repository,shared-memory,trace,logging:unlock=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"
 exec tritonserver \
-  --model-repository="$(readlink -f /models/exported/model_repository)" \
+  --model-repository="$repository" \
   --disable-auto-complete-config \
   --model-control-mode=none \
   --strict-readiness=true \
   --http-port=8000 --grpc-port=8003 --metrics-port=8002 \
   --allow-gpu-metrics=false \
   --pinned-memory-pool-byte-size=0 \
+  --http-restricted-api="$lock" \
+  --grpc-restricted-protocol="$lock" \
   --exit-timeout-secs=3

@@ -6,6 +6,7 @@ import torch
 import transformers
 
 from export.conversion import convert_encoder, load_original, load_tokenizer, save_script, script_encoder
+from export.digests import seal
 from export.layout import read_layout
 from export.repository import ExportedModel, write_repository
 from export.settings import Precision
@@ -36,6 +37,7 @@ def export_model(model: LocalModel, precision: Precision, key: str, exporter_ver
     encoder = convert_encoder(original, layout.architecture)
     script = save_script(script_encoder(encoder, precision), folder / "encoder" / "1" / "model.pt")
     least = verify(script, original, tokenizer.max_seq_length, precision)
+    seal(folder)
     print(
         f"Exported {model.name}, {described.dimension} dimensions, at most {tokenizer.max_seq_length} tokens; "
         f"least cosine to the original {least:.7f}.",

@@ -8,6 +8,7 @@ from contextlib import suppress
 import uvicorn
 
 from proxy.app import create_app
+from proxy.http_protocol import protocol_for
 from proxy.logs import configure_logging
 from proxy.settings import InvalidSettings, Settings, read_settings
 
@@ -63,7 +64,7 @@ def main() -> int:
     config = uvicorn.Config(
         create_app(settings),
         loop="uvloop",
-        http="httptools",
+        http=protocol_for(settings.max_connections),
         ws="none",
         log_config=None,
         access_log=False,

@@ -8,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from proxy.access_log import AccessLog
 from proxy.answers import LastResort, install_error_answers
+from proxy.api_keys import ApiKeys, describe_keys
 from proxy.batching import BatchingEmbedder
 from proxy.body_limit import BodyLimit
 from proxy.cache import CachingEmbedder
@@ -16,6 +17,7 @@ from proxy.endpoints import make_cache_route, make_routes
 from proxy.engine import TritonEmbedder
 from proxy.invalid_requests import install_invalid_request_answers
 from proxy.process_watch import ProcessWatch
+from proxy.security_headers import SecurityHeaders
 from proxy.settings import Settings
 from proxy.triton_client import TritonClient
 
@@ -54,6 +56,9 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
     # The one added last is the outermost: everything is logged, and every answer has its CORS headers.
     app.add_middleware(LastResort)
     app.add_middleware(BodyLimit, max_mib=settings.max_body_mb)
+    if keys := settings.api_keys + settings.api_keys_file:
+        app.add_middleware(ApiKeys, keys=keys)  # inside of CORS: a browser's preflight brings no key
+        describe_keys(app)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
@@ -61,5 +66,6 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
         allow_methods=["*"],
         allow_headers=["*"],
     )
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog)
     return app

@@ -1,11 +1,14 @@
 """The proxy's settings: environment variables, read once at the start."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from proxy.api_keys import parse_keys, read_key_file
 
 _ORIGIN = re.compile(r"https?://[^/?#@\s*]+")
 
@@ -47,6 +50,9 @@ class Settings(BaseSettings):
     max_body_mb: int = Field(
         default=20, ge=1, description="Largest request body in MiB; a larger one is refused with 413."
     )
+    max_connections: int = Field(
+        default=4096, ge=1, description="Connections open at one time; a request on a further one gets a 503."
+    )
     calls_in_flight: int = Field(
         default=1,
         ge=1,
@@ -66,6 +72,24 @@ class Settings(BaseSettings):
         default="",
         description="Model that must be served, as its name or hub id; with any other the proxy answers 503.",
     )
+
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="Keys of which a request must bring one, comma separated; without any the service is open.",
+    )
+    api_keys_file: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="Path of a file with more of these keys, one a line; read at the start."
+    )
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _keys(cls, value: object) -> object:
+        return parse_keys(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("api_keys_file", mode="before")
+    @classmethod
+    def _keys_of_file(cls, value: object) -> object:
+        return read_key_file(Path(value)) if isinstance(value, str) else value
 
     @field_validator("triton_url")
     @classmethod
@@ -114,6 +138,7 @@ def read_settings() -> Settings:
 def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     variable = str(first["loc"][0]).upper()
+    shown = "set" if variable == "API_KEYS" else repr(str(first["input"]))
     # Pydantic's messages read "Input should be …"; those of the validators above come after "Value error, ".
     should = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{variable} is {str(first['input'])!r}: it {should}."
+    return f"{variable} is {shown}: it {should}."

@@ -5,6 +5,7 @@ RuntimeStopped
 ├── PortTaken         another process listens where one of ours should
 ├── TritonMissing     the wheel, the stub or libpython cannot be found or used
 ├── ChildFailed       Triton or the proxy ended again and again before it was ever up
+├── RepositoryChanged the model's files are not those that the export wrote
 └── NotReady          START_TIMEOUT_SECONDS passed, or there is nothing to serve
 """
 
@@ -31,6 +32,10 @@ class TritonMissing(RuntimeStopped):
 
 class ChildFailed(RuntimeStopped):
     """A child ended too often before it was ever up; the message carries its last error."""
+
+
+class RepositoryChanged(RuntimeStopped):
+    """A file of the repository is missing, changed or none of the export's; the message names it."""
 
 
 class NotReady(RuntimeStopped):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.cores import available_cores
+from runtime.digests import check_digests
 from runtime.errors import NotReady
 from runtime.layout import Layout, check_path
 from runtime.ports import reachable, resolve
@@ -136,7 +137,8 @@ class Launcher:
         self._proxy = Service("The proxy", self._start_proxy, self._proxy_is_up, self._tell)
         stop = asyncio.create_task(self._signals.stop.wait())
         ready = asyncio.create_task(self._wait_until_ready())
-        keeping = [asyncio.create_task(service.keep_running()) for service in (self._triton, self._proxy)]
+        # The proxy first: it starts while the model's digests are checked.
+        keeping = [asyncio.create_task(service.keep_running()) for service in (self._proxy, self._triton)]
         try:
             while not stop.done():
                 for task in await _first(stop, *keeping, *([] if ready.done() else [ready])):
@@ -164,6 +166,8 @@ class Launcher:
             self._triton.destroy()
 
     def _start_triton(self) -> Child:
+        """Raises `RepositoryChanged` for files that are not as they were exported, at each start anew."""
+        check_digests(self._repository)
         self._log.begin()
         command = triton_command(
             self._settings,

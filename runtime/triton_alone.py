@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from runtime.cores import available_cores
+from runtime.digests import check_digests
 from runtime.errors import ChildFailed, RuntimeStopped
 from runtime.launcher import DRAINED_SECONDS, GRACE_SECONDS, Signals, find_repository
 from runtime.layout import Layout, lay_out
@@ -48,10 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def serve(settings: Settings, wheel: TritonWheel, layout: Layout, tell: Callable[[str], None]) -> None:
     """Runs Triton until a signal stops it.
 
-    Raises `NotReady` without a repository, `ChildFailed` when Triton ends by itself.
+    Raises `NotReady` without a repository, `RepositoryChanged` for one that is not as it was exported, `ChildFailed`
+    when Triton ends by itself.
     """
     signals, children, log = Signals(), Children(), TritonLog(tell, settings.log_level)
     repository = find_repository(settings)
+    check_digests(repository)
     address = resolve(settings.triton_host, "TRITON_HOST", ipv4_only=True)[1]
     shared_memory = SharedMemory()
     child = children.start(

@@ -1,6 +1,7 @@
 """Triton's command line and environment."""
 
 import os
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +18,16 @@ EXIT_TIMEOUT_SECONDS = 3
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+# Parts of Triton's protocol that nobody here needs, and that would hand out the server: loading and unloading models,
+# reading and writing this machine's shared memory, tracing, and what is logged.
+_SHUT = "model-repository,shared-memory,trace,logging"
+
+
 def triton_command(
     settings: Settings, wheel: TritonWheel, layout: Layout, repository: Path, address: str, shared_memory_prefix: str
 ) -> list[str]:
     """The arguments for a Triton that serves `repository` on the numeric `address`."""
+    lock = f"{_SHUT}:unlock={secrets.token_urlsafe()}"  # nobody is told the key, and the next start has another
     return [
         str(wheel.server),
         f"--model-repository={repository}",
@@ -36,6 +43,8 @@ def triton_command(
         f"--metrics-port={settings.triton_metrics_port}",
         "--allow-gpu-metrics=false",  # else it warns of the GPU's monitor, which is not there
         "--pinned-memory-pool-byte-size=0",  # for copies to a GPU
+        f"--http-restricted-api={lock}",
+        f"--grpc-restricted-protocol={lock}",
         f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
         f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix}",
         "--log-info=true",  # read by `TritonLog`, which passes on what concerns the user

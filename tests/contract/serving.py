@@ -13,10 +13,10 @@ from tests.waiting import wait_until
 
 
 @contextmanager
-def serve(app: Any) -> Iterator[str]:
+def serve(app: Any, http: Any = "httptools") -> Iterator[str]:
     """The address of the running application, as `http://127.0.0.1:<port>`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, loop="asyncio", http="httptools", log_config=None, access_log=False, ws="none")
+        config = uvicorn.Config(app, loop="asyncio", http=http, log_config=None, access_log=False, ws="none")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

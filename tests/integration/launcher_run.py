@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.ports import free_settings
 from bench.processes import arguments
+from export.digests import seal
 from runtime.settings import PROJECT_ROOT
 from tests.processes import descendants
 from tests.waiting import wait_until
@@ -142,4 +143,5 @@ def write_toy_repository(folder: Path, model: str = MODEL) -> Path:
     (folder / "sentence_embedding" / "1").mkdir(parents=True)
     (folder / "sentence_embedding" / "config.pbtxt").write_text(CONFIG)
     (folder / "sentence_embedding" / "1" / "model.py").write_text(model)
+    seal(folder)
     return folder

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime.digests import check_digests
 from tests.integration.launcher_run import Run, regions, write_toy_repository
 from tests.processes import alive, descendants
 from tests.waiting import wait_until
@@ -179,6 +180,33 @@ def test_a_missing_repository_is_told(start: Callable[..., Run], tmp_path: Path)
     run = start(MODEL_REPOSITORY=str(tmp_path / "none"))
     assert run.wait() == 1
     assert run.err == [f"error: MODEL_REPOSITORY names {tmp_path / 'none'}, which is not there: run `make export`."]
+
+
+def test_a_model_that_is_not_as_it_was_exported_is_told(start: Callable[..., Run], tmp_path: Path) -> None:
+    changed = write_toy_repository(tmp_path) / "sentence_embedding" / "1" / "model.py"
+    with changed.open("a") as file:
+        file.write("raise SystemExit('this must not run')")
+    run = start(MODEL_REPOSITORY=str(tmp_path))
+    assert run.wait() == 1
+    assert run.err == [f"error: {changed} is not as it was exported (its SHA-256 differs): run `make export`."]
+    assert run.out == []
+
+
+def test_a_model_that_is_changed_meanwhile_is_not_started_again(start: Callable[..., Run], tmp_path: Path) -> None:
+    run = start(MODEL_REPOSITORY=str(write_toy_repository(tmp_path)))
+    run.ready()
+    changed = tmp_path / "sentence_embedding" / "1" / "model.py"
+    os.truncate(changed, 100)
+    os.kill(run.triton(), signal.SIGKILL)
+    assert run.wait() == 1
+    assert run.err[-1].startswith(f"error: {changed} is not as it was exported")
+
+
+def test_serving_leaves_the_repository_as_it_was_exported(start: Callable[..., Run], tmp_path: Path) -> None:
+    repository = write_toy_repository(tmp_path)
+    run = start(MODEL_REPOSITORY=str(repository))
+    run.ready()
+    check_digests(repository)
 
 
 def test_a_model_that_does_not_load_is_told_once_and_ends_the_run(start: Callable[..., Run], tmp_path: Path) -> None:

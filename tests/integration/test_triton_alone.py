@@ -76,6 +76,16 @@ def test_it_ends_with_its_triton(start: Callable[..., Run], tmp_path: Path) -> N
     assert run.log.read_text().endswith("error: Triton was ended by SIGKILL.\n")
 
 
+def test_a_model_that_is_not_as_it_was_exported_is_told(start: Callable[..., Run], tmp_path: Path) -> None:
+    config = write_toy_repository(tmp_path / "toy") / "sentence_embedding" / "config.pbtxt"
+    os.truncate(config, 10)
+    run = start(tmp_path / "toy")
+    assert run.process.wait(30) == 1
+    assert run.log.read_text() == (
+        f"error: {config} is not as it was exported (its SHA-256 differs): run `make export`.\n"
+    )
+
+
 def test_without_an_export_it_says_so(start: Callable[..., Run], tmp_path: Path) -> None:
     run = start(tmp_path / "nothing")
     assert run.process.wait(30) == 1

@@ -14,6 +14,7 @@ from export.errors import ExportError, RepositoryNotWritten
 from export.placement import ensure_exported
 from export.repository import read_config
 from export.settings import Precision, Settings
+from runtime.digests import check_digests
 from tests.waiting import wait_until
 
 
@@ -35,6 +36,7 @@ def test_what_the_repository_says_of_its_model(small_stand_in: Path, tmp_path: P
     assert (said["precision"], said["torch_version"].split("+")[0]) == ("float32", "2.13.0")
     assert len(said["exporter_version"]) == 12
     assert (tmp_path / "model_repository" / "encoder" / "1" / "model.pt").exists()
+    check_digests((tmp_path / "model_repository").resolve())
 
 
 def test_if_needed_exports_once_and_again_on_a_change(small_stand_in: Path, tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def test_a_value_is_taken(name: str, value: str, field: str, meant: object, monk
         ("LOG_FORMAT", "xml"),
         ("MAX_BODY_MB", "0"),
         ("MAX_BODY_MB", "1.5"),
+        ("API_KEYS", ","),
+        ("API_KEYS_FILE", "/no/such/file"),
     ],
 )
 def test_a_bad_value_is_one_sentence_with_its_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

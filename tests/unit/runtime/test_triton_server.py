@@ -26,6 +26,16 @@ def test_every_listener_gets_its_address_and_port() -> None:
     assert "--backend-config=python,shm-region-prefix-name=ours-" in command
 
 
+def test_each_start_shuts_the_same_parts_with_another_key() -> None:
+    command, again = (triton_command(Settings(), WHEEL, LAYOUT, Path("/r"), "127.0.0.1", "ours-") for _ in range(2))
+    for option in ("--http-restricted-api=", "--grpc-restricted-protocol="):
+        first, second = (next(each for each in given if each.startswith(option)) for given in (command, again))
+        parts, _, key = first.removeprefix(option).partition(":unlock=")
+        assert set(parts.split(",")) == {"model-repository", "shared-memory", "trace", "logging"}
+        assert len(key) >= 43
+        assert first != second
+
+
 def test_the_steps_find_libpython_and_the_same_virtual_environment() -> None:
     environment = triton_environment(WHEEL, LAYOUT, 2, {"PATH": "/usr/bin", "LD_LIBRARY_PATH": "/mine"})
     assert environment["LD_LIBRARY_PATH"] == "/l/lib:/w/libs:/mine"
