@@ -16,6 +16,7 @@ ALLOWED = {
         "bench", "export", "fastapi", "google", "matplotlib", "numpy", "runtime", "sentence_transformers", "tests",
         "tokenizers", "torch", "transformers", "tritonclient", "uvicorn",
     },
+    "reliability": {"aiohttp", "bench", "numpy", "orjson", "reliability", "tests"},
     "model_repository": {"numpy", "tokenizers", "triton_python_backend_utils", "tokenization", "mean_pooling"},
     "export": SETTINGS
     | {
