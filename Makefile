@@ -67,6 +67,9 @@ scaling: setup-dev ## Work out docs/scaling.md anew from docs/benchmarks/results
 chaos: setup-dev ## Inject faults under load; writes docs/reliability.md; with SHORT=1 two minutes of it, build/reliability/ alone
 	@$(BIN)/python -m reliability.chaos $(if $(SHORT),--short)
 
+fuzz: setup-dev ## Send bad input to the service and its parts; writes docs/reliability.md; with SHORT=1 a minute of it
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m reliability.fuzz $(if $(SHORT),--short)
+
 build: ## Build the images, and print their sizes
 	@$(COMPOSE) build
 	@docker/sizes.sh $(COMPOSE)
