@@ -75,8 +75,10 @@ def _until(inputs: int, findings: Findings, check: Callable[[Any], None], strate
             suppress_health_check=list(HealthCheck),
         )
         try:
-            tried: Any = run(given(strategy)(check))
-            seeded(seed)(tried)()
+            wrap: Any = given(strategy)
+            tried: Any = run(wrap(check))
+            with_seed: Any = seeded(seed)
+            with_seed(tried)()
         except Exception as error:
             findings.blame(f"{findings.name}: {type(error).__name__}: {error}"[:300])
 
