@@ -70,6 +70,9 @@ chaos: setup-dev ## Inject faults under load; writes docs/reliability.md; with S
 fuzz: setup-dev ## Send bad input to the service and its parts; writes docs/reliability.md; with SHORT=1 a minute of it
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m reliability.fuzz $(if $(SHORT),--short)
 
+soak: setup-dev ## Load the service for 30 minutes and see what grows; writes docs/reliability.md; with SHORT=1 three minutes
+	@$(BIN)/python -m reliability.soak $(if $(SHORT),--short)
+
 build: ## Build the images, and print their sizes
 	@$(COMPOSE) build
 	@docker/sizes.sh $(COMPOSE)
