@@ -4,7 +4,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-CHECKED := bench export model_repository proxy runtime tests
+CHECKED := bench export model_repository proxy reliability runtime tests
 STAND_IN := build/stand-in/multilingual-MiniLM-L12
 COMPOSE ?= docker compose
 # What `make restart-ml` restarts; the last one is asked whether it is healthy.
@@ -12,7 +12,7 @@ RESTART ?= triton ml-inference
 export COMPOSE PYTHON
 
 .PHONY: help setup setup-dev run export test test-compose check perf stand-in bench bench-quick bench-peers accuracy \
-	scaling lock clean build up-ml restart-ml logs-ml status-ml down-ml
+	scaling chaos fuzz soak lock clean build up-ml restart-ml logs-ml status-ml down-ml
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '%-12s %s\n' "$$name" "$$text"; done
@@ -64,6 +64,15 @@ accuracy: setup-dev ## Compare each precision with sentence-transformers on real
 
 scaling: setup-dev ## Work out docs/scaling.md anew from docs/benchmarks/results.json
 	@$(BIN)/python -m bench.scaling --write
+
+chaos: setup-dev ## Inject faults under load; writes docs/reliability.md; with SHORT=1 two minutes of it, build/reliability/ alone
+	@$(BIN)/python -m reliability.chaos $(if $(SHORT),--short)
+
+fuzz: setup-dev ## Send bad input to the service and its parts; writes docs/reliability.md; with SHORT=1 a minute of it
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m reliability.fuzz $(if $(SHORT),--short)
+
+soak: setup-dev ## Load the service for 30 minutes and see what grows; writes docs/reliability.md; with SHORT=1 three minutes
+	@$(BIN)/python -m reliability.soak $(if $(SHORT),--short)
 
 build: ## Build the images, and print their sizes
 	@$(COMPOSE) build

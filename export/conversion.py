@@ -142,5 +142,6 @@ def script_encoder(encoder: PackedEncoder, precision: Precision) -> Any:
 @_deprecation_is_known()
 def save_script(script: Any, path: Path) -> Any:
     """Writes TorchScript to `path`; answers what a server will load from there."""
-    script.save(str(path))
+    # torch ends the whole process where a write of its own fails, as on a full disk; Python raises an OSError.
+    path.write_bytes(script.save_to_buffer())
     return torch.jit.load(str(path), map_location="cpu")

@@ -43,7 +43,9 @@ def write_repository(folder: Path, model: ExportedModel, tokenizer: TextTokenize
     """Fills `folder` with everything but `encoder/1/model.pt`."""
     ignored = shutil.ignore_patterns(".gitkeep", "__pycache__")
     shutil.copytree(HAND_WRITTEN, folder, ignore=ignored, dirs_exist_ok=True)
-    tokenizer.tokenizer.save(str(folder / "tokenizer" / "1" / "tokenizer.json"), pretty=False)
+    # Not its own `save`, whose error on a full disk is a bare `Exception`.
+    content: str = tokenizer.tokenizer.to_str(pretty=False)
+    (folder / "tokenizer" / "1" / "tokenizer.json").write_text(content, encoding="utf-8")
     configs = {step: read_config(folder / step / "config.pbtxt") for step in STEPS}
     _set_width(configs, model.dimension)
     for name, value in model.parameters().items():

@@ -16,6 +16,10 @@ ALLOWED = {
         "bench", "export", "fastapi", "google", "matplotlib", "numpy", "runtime", "sentence_transformers", "tests",
         "tokenizers", "torch", "transformers", "tritonclient", "uvicorn",
     },
+    "reliability": {
+        "aiohttp", "bench", "hypothesis", "numpy", "orjson", "reliability", "requests",
+        "schemathesis", "tests", "tokenizers",
+    },
     "model_repository": {"numpy", "tokenizers", "triton_python_backend_utils", "tokenization", "mean_pooling"},
     "export": SETTINGS
     | {

@@ -18,6 +18,10 @@ class TritonPythonModel:
     def respond(self, request: Any) -> Any:
         token_embeddings = pb_utils.get_input_tensor_by_name(request, "token_embeddings").as_numpy()
         attention_mask = pb_utils.get_input_tensor_by_name(request, "attention_mask").as_numpy()
+        if attention_mask.shape != token_embeddings.shape[:2]:
+            message = f"attention_mask has shape {attention_mask.shape}, not {token_embeddings.shape[:2]} as the tokens"
+            error = pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG)
+            return pb_utils.InferenceResponse(error=error)
         mean = mean_pool(token_embeddings, attention_mask)
         unit = normalize(mean)
         vectors = {"embedding": unit if self.normalizes else mean, "normalized_embedding": unit}

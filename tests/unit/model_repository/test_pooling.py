@@ -46,6 +46,20 @@ def test_an_empty_mask_and_a_zero_vector_stay_zero(load: Load) -> None:
     assert not mean_pooling.normalize(mean)[2].any()
 
 
+def test_a_mask_of_another_shape_fails_its_own_request_alone(load: Load) -> None:
+    step = load("pooling", "model").TritonPythonModel()
+    step.initialize({"model_config": json.dumps({"parameters": {"normalizes": {"string_value": "true"}}})})
+    embeddings, mask = embeddings_and_mask()
+    asked = ["embedding"]
+    bad = FakeRequest(asked, token_embeddings=embeddings, attention_mask=mask[:, :-1])
+    good = FakeRequest(asked, token_embeddings=embeddings, attention_mask=mask)
+    refused, answered = step.execute([bad, good])
+    assert "attention_mask" in refused.error().message()
+    assert refused.error().code() == 3  # TritonError.INVALID_ARG of the fake
+    assert answered.error() is None
+    assert len(answered.output_tensors()) == 1
+
+
 @pytest.mark.parametrize("normalizes", ["true", "false"])
 def test_the_adapter_gives_the_outputs_asked_for(load: Load, normalizes: str) -> None:
     step = load("pooling", "model").TritonPythonModel()

@@ -1,0 +1,147 @@
+"""The faults that are injected while clients ask, and what each may cost them."""
+
+import asyncio
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from bench.services import ROOT
+from reliability.relay import Mode, Relay
+from reliability.stack import LAUNCHER, PROXY, STEPS, TRITON, Stack
+
+BACK_SECONDS = 5.0
+BACK_WITH_LOAD_SECONDS = 10.0  # where Triton itself must load again
+
+_STOPPED_SECONDS = 3.0  # within the deadline: who waits gets a vector late
+_DISTURBED_SECONDS = 3.0
+_FULL_DISK_BYTES = 1 << 20  # of the largest file that can be written: the encoder's is larger
+_EXPORT_SECONDS = 120.0
+
+
+class FaultFailed(Exception):
+    """A fault that could not be injected, or that did not do what it is there for."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`inject` returns when the cause is over: the signal is sent, the stopped process runs, the way is free."""
+
+    name: str
+    inject: Callable[[], Awaitable[None]]
+    back_seconds: float = BACK_SECONDS
+    proxy_away: bool = False  # connections may be refused, and those under way cut off
+
+
+def process_faults(stack: Stack, longer_than_deadline: float) -> list[Fault]:
+    """Every process killed, and every process stopped for a while."""
+    stubs = [f"stub: {step}" for step in STEPS]
+    kills = [Fault(f"SIGKILL {name}", partial(kill, stack, name)) for name in stubs]
+    kills += [
+        Fault(f"SIGKILL {TRITON}", partial(kill, stack, TRITON), BACK_WITH_LOAD_SECONDS),
+        Fault(f"SIGKILL {PROXY}", partial(kill, stack, PROXY), proxy_away=True),
+        Fault(
+            "SIGKILL launcher, started again", partial(kill_launcher, stack), BACK_WITH_LOAD_SECONDS, proxy_away=True
+        ),
+    ]
+    stopped = [(name, _STOPPED_SECONDS) for name in (*stubs, TRITON, PROXY, LAUNCHER)]
+    stopped.append(("stub: encoder", longer_than_deadline))
+    stops = [
+        Fault(f"SIGSTOP {'launcher' if name == LAUNCHER else name}, {seconds:g} s", partial(stop, stack, name, seconds))
+        for name, seconds in stopped
+    ]
+    return kills + stops
+
+
+def export_fault(stack: Stack) -> Fault:
+    """An export into the folder that serves, on a disk that is full."""
+    return Fault("full disk during an export", partial(export_on_full_disk, stack))
+
+
+def connection_faults(relay: Relay) -> list[Fault]:
+    """What a network can do between proxy and Triton."""
+
+    async def reset() -> None:
+        for _ in range(20):
+            relay.reset()
+            await asyncio.sleep(_DISTURBED_SECONDS / 20)
+
+    async def behave(mode: Mode) -> None:
+        relay.behave(mode)
+        await asyncio.sleep(_DISTURBED_SECONDS)
+        relay.behave(Mode.PASS)
+
+    async def refuse() -> None:
+        await relay.refuse()
+        await asyncio.sleep(_DISTURBED_SECONDS)
+        await relay.listen()
+
+    seconds = f"{_DISTURBED_SECONDS:g} s"
+    return [
+        Fault(f"connections to Triton reset, {seconds}", reset),
+        Fault(f"answers of Triton torn, {seconds}", partial(behave, Mode.TORN)),
+        Fault(f"connections to Triton slow, {seconds}", partial(behave, Mode.SLOW)),
+        Fault(f"connections to Triton silent, {seconds}", partial(behave, Mode.SILENT)),
+        Fault(f"connections to Triton refused, {seconds}", refuse),
+    ]
+
+
+async def kill(stack: Stack, name: str) -> None:
+    """SIGKILL; the launcher, or Triton for its stubs, starts another one."""
+    os.kill(stack.process(name), signal.SIGKILL)
+
+
+async def kill_launcher(stack: Stack) -> None:
+    """SIGKILL, and a new launcher as soon as the old one is dead, as a supervisor would start it."""
+    stack.launcher.kill()
+    await asyncio.to_thread(stack.launcher.wait)
+    stack.start()
+
+
+async def stop(stack: Stack, name: str, seconds: float) -> None:
+    """SIGSTOP, and SIGCONT after `seconds`."""
+    process = stack.process(name)
+    os.kill(process, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+async def export_on_full_disk(stack: Stack) -> None:
+    """Exports another precision to the same place where no large file can be written.
+
+    Raises `FaultFailed` where that succeeds, changes what is in force, leaves something or says nothing.
+    """
+    before = (stack.repository.readlink(), _entries(stack))
+    exported = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "export"],
+        cwd=ROOT,
+        env={**stack.environment, "PRECISION": "int8"},
+        preexec_fn=_fill_disk,
+        capture_output=True,
+        text=True,
+        timeout=_EXPORT_SECONDS,
+        check=False,
+    )
+    said = exported.stderr.strip().splitlines() or [""]
+    if exported.returncode == 0:
+        raise FaultFailed("the export succeeded on a full disk")
+    if (stack.repository.readlink(), _entries(stack)) != before:
+        raise FaultFailed("a failed export changed the folder that serves")
+    if "Traceback" in exported.stderr or "MODEL_REPOSITORY" not in said[-1]:
+        raise FaultFailed(f"a failed export did not name the setting: {said[-1]}")
+
+
+def _fill_disk() -> None:
+    # A limit on the size of a file: the write fails as on a full disk, with no rights needed. Python ignores SIGXFSZ.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_FULL_DISK_BYTES, _FULL_DISK_BYTES))
+
+
+def _entries(stack: Stack) -> set[str]:
+    return {path.name for path in (stack.repository.parent / "repositories").iterdir()}

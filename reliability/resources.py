@@ -1,0 +1,65 @@
+"""What each process of the service holds at one moment."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reliability.stack import LAUNCHER, SHARED_MEMORY, Stack
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Held:
+    """By one process: bytes of resident memory (RSS, and PSS, where a shared page counts in part), descriptors."""
+
+    rss: int
+    pss: int
+    descriptors: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """By all of them, `seconds` after the start of the count."""
+
+    seconds: float
+    processes: dict[str, Held]
+    segments: int  # in /dev/shm
+    segment_bytes: int
+
+
+def read(stack: Stack, seconds: float) -> Sample:
+    """The service now. Raises `NotRunning` where Triton is not there."""
+    processes = {
+        "launcher" if name == LAUNCHER else name: _held(process) for name, process in stack.processes().items()
+    }
+    segments = stack.shared_memory()
+    sizes = [(SHARED_MEMORY / name).stat().st_size for name in segments]
+    return Sample(seconds, processes, len(segments), sum(sizes))
+
+
+def orphans(names: set[str]) -> set[str]:
+    """Of these segments and all that share their prefix, those that are there still."""
+    prefixes = {_prefix(name) for name in names}
+    return {path.name for path in SHARED_MEMORY.iterdir() if _prefix(path.name) in prefixes}
+
+
+def _prefix(name: str) -> str:
+    """What one launcher's segments begin with.
+
+    >>> _prefix("sentence-embedding-c7daf288-09d8aff3-a6a9")
+    'sentence-embedding-c7daf288'
+    """
+    return "-".join(name.split("-")[:3])
+
+
+def _held(process: int) -> Held:
+    sizes = dict(_sizes(process))
+    return Held(sizes["Rss"], sizes["Pss"], sum(1 for _ in (_PROC / str(process) / "fd").iterdir()))
+
+
+def _sizes(process: int) -> Iterator[tuple[str, int]]:
+    for line in (_PROC / str(process) / "smaps_rollup").read_text().splitlines():
+        name, found, value = line.partition(":")
+        if found and name in ("Rss", "Pss"):
+            yield name, int(value.split()[0]) * 1024
