@@ -19,6 +19,7 @@ from runtime.readiness import ask, authority, listens
 from runtime.services import POLL_SECONDS, Service
 from runtime.settings import PROJECT_ROOT, Settings
 from runtime.shared_memory import SharedMemory
+from runtime.steps import Steps
 from runtime.triton_log import TritonLog
 from runtime.triton_server import triton_command, triton_environment
 from runtime.wheel import TritonWheel
@@ -133,6 +134,7 @@ class Launcher:
             on_up=self._log.forget,
             after_exit=self._shared_memory.clear,
             last_error=lambda: self._log.last_error,
+            broken=Steps().ended,
         )
         self._proxy = Service("The proxy", self._start_proxy, self._proxy_is_up, self._tell)
         stop = asyncio.create_task(self._signals.stop.wait())

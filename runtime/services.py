@@ -9,6 +9,7 @@ from runtime.errors import ChildFailed
 from runtime.processes import Child, describe_exit
 
 POLL_SECONDS = 0.05
+INSPECT_SECONDS = 0.5  # between two looks at a service that is up
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Service:
     on_up: Callable[[], None] = lambda: None
     after_exit: Callable[[], None] = lambda: None  # when none of its processes is left
     last_error: Callable[[], str] = lambda: ""
+    broken: Callable[[int], str] = lambda _: ""  # by its process id: why it is of no use, though it runs
     patience: Patience = Patience()
     child: Child | None = field(default=None, init=False)
     was_up: bool = field(default=False, init=False)
@@ -48,10 +50,12 @@ class Service:
         while True:
             child = self.child = self.start()
             watch = asyncio.create_task(self._watch())
+            inspection = asyncio.create_task(self._inspect(child))
             try:
                 code = await asyncio.shield(child.exited)
             finally:
                 watch.cancel()
+                inspection.cancel()
             up_since = await asyncio.gather(watch, return_exceptions=True)
             self.up = False
             self._clean(child)
@@ -76,6 +80,13 @@ class Service:
         self.was_up = self.up = True
         self.on_up()
         return time.monotonic()
+
+    async def _inspect(self, child: Child) -> None:
+        """Kills a child that runs, but is broken."""
+        while not self.up or not (why := self.broken(child.process.pid)):
+            await asyncio.sleep(INSPECT_SECONDS if self.up else POLL_SECONDS)
+        self.tell(f"{self.name} is killed: {why}.")
+        child.process.kill()
 
     async def wait_for_exit(
         self, until: float, hurry: asyncio.Event, early: Callable[[], bool] = lambda: False

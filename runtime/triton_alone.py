@@ -18,9 +18,10 @@ from runtime.layout import Layout, lay_out
 from runtime.ports import check_ports, reachable, resolve
 from runtime.processes import Child, Children, describe_exit
 from runtime.readiness import ask, authority
-from runtime.services import POLL_SECONDS
+from runtime.services import INSPECT_SECONDS, POLL_SECONDS
 from runtime.settings import PROJECT_ROOT, Settings, load_settings
 from runtime.shared_memory import SharedMemory
+from runtime.steps import Steps
 from runtime.triton_log import TritonLog
 from runtime.triton_server import triton_command, triton_environment
 from runtime.wheel import TritonWheel, find_libpython, find_wheel
@@ -50,7 +51,7 @@ async def serve(settings: Settings, wheel: TritonWheel, layout: Layout, tell: Ca
     """Runs Triton until a signal stops it.
 
     Raises `NotReady` without a repository, `RepositoryChanged` for one that is not as it was exported, `ChildFailed`
-    when Triton ends by itself.
+    when Triton or one of its steps ends by itself.
     """
     signals, children, log = Signals(), Children(), TritonLog(tell, settings.log_level)
     repository = find_repository(settings)
@@ -64,23 +65,31 @@ async def serve(settings: Settings, wheel: TritonWheel, layout: Layout, tell: Ca
         show=log.read,
     )
     stop = asyncio.create_task(signals.stop.wait())
-    announce = asyncio.create_task(_announce(reachable(address), settings.triton_http_port, repository.name, tell))
+    door, port = reachable(address), settings.triton_http_port
+    watch = asyncio.create_task(_watch(door, port, repository.name, child.process.pid, tell))
     try:
-        await asyncio.wait((stop, child.exited), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((stop, child.exited, watch), return_when=asyncio.FIRST_COMPLETED)
         if child.exited.done():
             raise ChildFailed(f"Triton {describe_exit(child.exited.result())}.")
+        if watch.done():
+            raise ChildFailed(f"Triton is killed: {watch.result()}.")
         await _stop(child, log)
     finally:
         stop.cancel()
-        announce.cancel()
+        watch.cancel()
         child.destroy()
         shared_memory.close()
 
 
-async def _announce(address: str, port: int, repository: str, tell: Callable[[str], None]) -> None:
+async def _watch(address: str, port: int, repository: str, triton: int, tell: Callable[[str], None]) -> str:
+    """Says when Triton is ready; answers why it is of no use any more."""
     while (answer := await ask(address, port, "/v2/health/ready")) is None or answer.status != 200:
         await asyncio.sleep(POLL_SECONDS)
     tell(f"Triton serves {repository} on {authority(address, port)}.")
+    steps = Steps()
+    while not (why := steps.ended(triton)):
+        await asyncio.sleep(INSPECT_SECONDS)
+    return why
 
 
 async def _stop(child: Child, log: TritonLog) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from bench.ports import free_ports
+from runtime.steps import running_steps
 from tests.integration.conftest import running_service
 from tests.processes import descendants
 from tests.waiting import wait_until
@@ -117,3 +119,22 @@ def test_a_changed_precision_exports_again_and_changes_the_version(small_stand_i
             versions.append(httpx.get(f"{service.proxy}/health").json()["version"])
     assert [version.rsplit("-", 1)[1] for version in versions] == ["float32", "float16"]
     assert versions[0].rsplit("-", 1)[0] == versions[1].rsplit("-", 1)[0]
+
+
+def test_a_step_that_is_killed_comes_back_with_another_triton(small_stand_in: Path, small_build: Path) -> None:
+    with (
+        running_service(small_build, MODEL=str(small_stand_in), CACHE_MB="0") as service,
+        httpx.Client(timeout=40) as client,
+    ):
+        url = f"{service.proxy}/api/v1/embed"
+        before = client.post(url, json=BODY).json()
+        for step in ("tokenizer", "encoder", "pooling"):
+            (triton,) = pids(service.process.pid, is_triton)
+            wait_until(lambda: len(running_steps(triton)) == 3)  # noqa: B023
+            stub = {name: pid for pid, name in running_steps(triton).items()}[step]
+            wait_for_status(f"{service.proxy}/health", 200)
+            time.sleep(1)  # until the launcher has seen the steps of this Triton
+            os.kill(stub, signal.SIGKILL)
+            assert wait_until(lambda: client.post(url, json=BODY).status_code == 200), step
+            assert client.post(url, json=BODY).json() == before
+            assert pids(service.process.pid, is_triton) != [triton]

@@ -1,0 +1,39 @@
+"""The processes of Triton's Python steps. One that has ended does not come back for certain; another Triton does."""
+
+from pathlib import Path
+
+_PROC = Path("/proc")
+_STUB = "triton_python_backend_stub"
+_COMMAND_LENGTH = 15  # of the name in /proc/PID/stat, see proc_pid_stat(5)
+
+
+class Steps:
+    """Which steps a Triton had when it was first asked for, and so which of them have ended since."""
+
+    def __init__(self) -> None:
+        self._triton = 0
+        self._running: dict[int, str] = {}
+
+    def ended(self, triton: int) -> str:
+        """A sentence that names the first step which the Triton of this process id has lost; empty where none is."""
+        if triton != self._triton:
+            self._triton, self._running = triton, running_steps(triton)
+        lost = sorted(set(self._running) - set(running_steps(triton)))
+        return f"the process of its step {self._running[lost[0]]!r} has ended" if lost else ""
+
+
+def running_steps(triton: int) -> dict[int, str]:
+    """Process ids of the Python steps of a Triton, with their models' names; empty where it has none, or has ended."""
+    found = {}
+    for entry in _PROC.iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            before, _, after = (entry / "stat").read_text(errors="replace").rpartition(")")
+            state, parent = after.split()[:2]
+            if int(parent) == triton and before.endswith(_STUB[:_COMMAND_LENGTH]) and state not in "ZX":
+                model = (entry / "cmdline").read_text(errors="replace").split("\0")[1]
+                found[int(entry.name)] = Path(model).parent.parent.name
+        except (FileNotFoundError, ProcessLookupError, IndexError):
+            continue  # ended meanwhile
+    return found

@@ -1,0 +1,39 @@
+"""Which of Triton's steps run, and the one that has ended."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.steps import Steps, running_steps
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def stubs(tmp_path: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Two processes of ours that look like steps: shells under the stub's name."""
+    stub = shutil.copy("/bin/sh", tmp_path / "triton_python_backend_stub")
+    started = {}
+    for name in ("tokenizer", "pooling"):
+        script = tmp_path / name / "1" / "model.py"
+        script.parent.mkdir(parents=True)
+        script.write_text("read line\n")
+        started[name] = subprocess.Popen([stub, script], stdin=subprocess.PIPE)
+    yield started
+    for process in started.values():
+        process.kill()
+        process.communicate()
+
+
+def test_a_step_that_ended_is_named(stubs: dict[str, subprocess.Popen[bytes]]) -> None:
+    wait_until(lambda: len(running_steps(os.getpid())) == 2)
+    assert running_steps(os.getpid()) == {process.pid: name for name, process in stubs.items()}
+    steps = Steps()
+    assert steps.ended(os.getpid()) == ""
+    stubs["pooling"].kill()  # and not reaped, as a Triton that is busy does not
+    wait_until(lambda: len(running_steps(os.getpid())) == 1)
+    assert steps.ended(os.getpid()) == "the process of its step 'pooling' has ended"
+    assert Steps().ended(os.getpid()) == "", "another Triton begins anew"
