@@ -19,7 +19,16 @@ class Steps:
         if triton != self._triton:
             self._triton, self._running = triton, running_steps(triton)
         lost = sorted(set(self._running) - set(running_steps(triton)))
+        if not _runs(triton):
+            return ""  # its steps have ended with it
         return f"the process of its step {self._running[lost[0]]!r} has ended" if lost else ""
+
+
+def _runs(process: int) -> bool:
+    try:
+        return (_PROC / str(process) / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def running_steps(triton: int) -> dict[int, str]:
