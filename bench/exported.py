@@ -1,6 +1,5 @@
 """The steps of an exported repository in this process, with no server: its own tokenization, model.pt and pooling."""
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from bench.modules import load_module
+
 CALL_TEXTS = 64  # a longer list is embedded in pieces, since the token embeddings of all of it would fill the memory
 
 
@@ -17,8 +18,8 @@ class ExportedSteps:
     """What the ensemble does, step by step."""
 
     def __init__(self, repository: Path) -> None:
-        self._tokenization = _module(repository / "tokenizer" / "1" / "tokenization.py")
-        self._pooling = _module(repository / "pooling" / "1" / "mean_pooling.py")
+        self._tokenization = load_module(repository / "tokenizer" / "1" / "tokenization.py")
+        self._pooling = load_module(repository / "pooling" / "1" / "mean_pooling.py")
         tokenizer: Any = Tokenizer.from_file(str(repository / "tokenizer" / "1" / "tokenizer.json"))
         self._padding_id: int = tokenizer.padding["pad_id"]
         tokenizer.no_padding()
@@ -41,13 +42,3 @@ class ExportedSteps:
             parts.append(self._pooling.normalize(self._pooling.mean_pool(tokens, mask.numpy())))
         vectors: NDArray[np.float32] = np.concatenate(parts)
         return vectors
-
-
-def _module(path: Path) -> Any:
-    """A file of the repository: its folders are named as Triton wants them, and are no packages."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

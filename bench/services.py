@@ -103,7 +103,7 @@ def running(name: str, **settings: str) -> Iterator[Service]:
             time.sleep(0.02)
         yield _service(name, process, port, time.perf_counter() - started)
     finally:
-        _stop(process)
+        stop(process)
 
 
 def _service(name: str, process: "subprocess.Popen[bytes]", port: int, ready_seconds: float) -> Service:
@@ -162,11 +162,12 @@ def _healthy(port: int) -> bool:
         return False
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def stop(process: "subprocess.Popen[bytes]") -> int:
+    """SIGTERM, and SIGKILL after `STOP_SECONDS`; the exit code."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
-        process.wait(STOP_SECONDS)
+        return process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
+        return process.wait()

@@ -3,7 +3,7 @@
 FBGEMM multiplies 8-bit activations with 8-bit weights, two products to a 16-bit sum on processors without VNNI, where
 two large products overflow. Weights of 7 bits cannot: 2 * 255 * 63 < 32768. So the vectors are the same everywhere.
 
-A few input channels of a transformer are tens of times larger than the others, and one scale for all of them leaves the
+A few input channels of a transformer are far larger than the others, and one scale for all of them leaves the
 others few steps. As in SmoothQuant (Xiao et al. 2023, https://arxiv.org/abs/2211.10438), each channel is divided by
 `max|x|^a / max|w|^(1-a)`, and the weights are multiplied by it; the maxima of the activations come from random tokens.
 """

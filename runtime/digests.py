@@ -12,7 +12,7 @@ _ADVICE = "run `make export`"
 
 
 def check_digests(repository: Path) -> None:
-    """Reads every byte of `repository`, some tenths of a second for a model of 200 MB.
+    """Reads every byte of `repository`.
 
     Raises `RepositoryChanged`, naming the first file that is missing, changed or not of the export. A file more counts
     because Triton would run it: a higher version's folder, a module that shadows another.

@@ -18,10 +18,10 @@ class Steps:
         """A sentence that names the first step which the Triton of this process id has lost; empty where none is."""
         if triton != self._triton:
             self._triton, self._running = triton, running_steps(triton)
-        lost = sorted(set(self._running) - set(running_steps(triton)))
+        lost = [step for process, step in sorted(self._running.items()) if not _runs(process)]
         if not _runs(triton):
             return ""  # its steps have ended with it
-        return f"the process of its step {self._running[lost[0]]!r} has ended" if lost else ""
+        return f"the process of its step {lost[0]!r} has ended" if lost else ""
 
 
 def _runs(process: int) -> bool:

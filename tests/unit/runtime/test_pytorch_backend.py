@@ -1,6 +1,5 @@
 """The backend that runs TorchScript: texts dealt out to threads come back in order, and tables stay in their file."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.modules import load_module
 from runtime.layout import OWN_BACKENDS
 
 # TorchScript is deprecated in torch, and what Triton's LibTorch backend takes.
@@ -35,12 +35,7 @@ class Lookup(torch.nn.Module):
 def backend(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The backend's module, with a stand-in for what the stub process brings along."""
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", ModuleType("triton_python_backend_utils"))
-    spec = importlib.util.spec_from_file_location("pytorch_backend", OWN_BACKENDS / "pytorch" / "model.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(OWN_BACKENDS / "pytorch" / "model.py")
 
 
 @pytest.fixture
