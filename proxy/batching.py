@@ -8,11 +8,10 @@ import asyncio
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from proxy.deadlines import until
-from proxy.embedder import Embedder, Embeddings
-from proxy.errors import EmbeddingError, EngineFailed, EngineUnavailable, InvalidText
+from proxy.embedder import Embedder, Embeddings, join
+from proxy.errors import EmbeddingError, EngineFailed, InvalidText
 from proxy.model import ServedModel
 
 # Characters for one token, about, in Korean and English; only the balance of calls depends on it.
@@ -27,7 +26,7 @@ _PART = 8
 
 
 class _Request:
-    """One caller's texts: which wait, which are under way, and the vectors that came back."""
+    """One caller's texts: which wait, which are under way, and what came back."""
 
     def __init__(self, texts: Sequence[str], normalize: bool, deadline: float, longest_tokens: int) -> None:
         self.texts = texts
@@ -36,25 +35,28 @@ class _Request:
         self.costs = [min(len(text) // _CHARACTERS_PER_TOKEN + _SPECIAL_TOKENS, longest_tokens) for text in texts]
         # Shortest last, where they are taken from first: texts of a call are then of about equal length.
         self.waiting = sorted(range(len(texts)), key=self.costs.__getitem__, reverse=True)
-        self.missing = len(texts)
-        self.vectors: NDArray[np.float32] | None = None
-        self.model: ServedModel | None = None
+        self.missing = set(range(len(texts)))
+        self.parts: list[tuple[Sequence[int], Embeddings]] = []  # places, and what came back for them
         self.done: asyncio.Future[Embeddings] = asyncio.get_running_loop().create_future()
 
-    def put(self, places: Sequence[int], answer: Embeddings, rows: slice) -> None:
-        """Takes the vectors of some of its texts."""
+    def put(self, places: Sequence[int], answer: Embeddings) -> None:
+        """Takes the vectors of some of its texts.
+
+        Another model than before: what came from that one is let go, and its texts wait again.
+        """
         if self.done.done():
             return
-        if self.vectors is None:
-            self.vectors = np.empty((len(self.texts), answer.vectors.shape[1]), dtype=np.float32)
-            self.model = answer.model
-        elif self.model != answer.model:
-            self.fail(EngineUnavailable("The engine changed its model while it was asked."))
-            return
-        self.vectors[list(places)] = answer.vectors[rows]
-        self.missing -= len(places)
-        if self.missing == 0:
-            self.done.set_result(Embeddings(self.vectors, answer.model))
+        again = [part for part in self.parts if part[1].model != answer.model]
+        for others, _ in again:
+            self.waiting.extend(others)
+            self.missing.update(others)
+        if again:
+            self.waiting.sort(key=self.costs.__getitem__, reverse=True)
+        self.parts = [part for part in self.parts if part[1].model == answer.model] + [(places, answer)]
+        self.missing.difference_update(places)
+        if not self.missing:
+            order = np.argsort([place for places, _ in self.parts for place in places])
+            self.done.set_result(join([part for _, part in self.parts]).rows(order))
 
     def fail(self, error: EmbeddingError) -> None:
         """Ends the request; what of it still waits is not asked for."""
@@ -174,5 +176,7 @@ class BatchingEmbedder:
         else:
             start = 0
             for request, places in call:
-                request.put(places, answer, slice(start, start + len(places)))
+                request.put(places, answer.rows(range(start, start + len(places))))
                 start += len(places)
+                if request.waiting and not request.done.done():
+                    self._waiting.setdefault(request)

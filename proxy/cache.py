@@ -8,20 +8,17 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from cachetools import LRUCache
-from numpy.typing import NDArray
 
-from proxy.embedder import Embedder, Embeddings
-from proxy.errors import DeadlineExceeded, EngineUnavailable
+from proxy.embedder import Embedder, Embeddings, join
+from proxy.errors import DeadlineExceeded
 from proxy.model import ServedModel
 from proxy.process_watch import ProcessWatch
 
 _Key = tuple[str, bool, str]  # version, normalize, text
-_Vector = NDArray[np.float32]
 
-# Of an entry beside its text and its vector: the key's tuple, the array's object, the places in the cache's tables.
-_ENTRY_BYTES = 500
+# Of an entry beside its text and its vector: the key's tuple, the arrays' objects, the places in the cache's tables.
+_ENTRY_BYTES = 700
 
 
 @dataclass(frozen=True)
@@ -44,9 +41,9 @@ class _Flight:
         self.keys: list[_Key] = []
 
 
-def _entry_bytes(entry: tuple[str, _Vector]) -> int:
-    text, vector = entry
-    return 4 * len(text) + vector.nbytes + _ENTRY_BYTES  # a character takes at most 4 bytes
+def _entry_bytes(entry: tuple[str, Embeddings]) -> int:
+    text, embedded = entry
+    return 4 * len(text) + embedded.vectors.nbytes + _ENTRY_BYTES  # a character takes at most 4 bytes
 
 
 class CachingEmbedder:
@@ -56,7 +53,7 @@ class CachingEmbedder:
         """`megabytes`: MiB that the remembered texts and vectors may take, about."""
         self._embedder = embedder
         self._watch = watch
-        self._vectors: LRUCache[_Key, tuple[str, _Vector]] = LRUCache(megabytes * 2**20, getsizeof=_entry_bytes)
+        self._vectors: LRUCache[_Key, tuple[str, Embeddings]] = LRUCache(megabytes * 2**20, getsizeof=_entry_bytes)
         self._flights: dict[_Key, tuple[_Flight, int]] = {}  # the flight, and the text's row in its answer
         self._current: tuple[int, ServedModel] | None = None  # a process, and the model that it serves
         self._hits = 0
@@ -84,8 +81,11 @@ class CachingEmbedder:
         return await self._embedder.model(deadline)
 
     async def check(self, deadline: float) -> ServedModel:
-        """The embedder's own answer: nothing is remembered of a check."""
-        return await self._embedder.check(deadline)
+        """The embedder's own answer, whose model is the one that the cache answers with from now on."""
+        process, before = self._watch.process, self._current
+        model = await self._embedder.check(deadline)
+        self._move_to(model, process, before)
+        return model
 
     async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:
         """One vector for each text, remembered or computed. Raises as the embedder does."""
@@ -95,7 +95,7 @@ class CachingEmbedder:
             return await self._compute(texts, normalize, deadline)
         model = current[1]
         keys = [(model.version, normalize, text) for text in texts]
-        found: dict[_Key, _Vector] = {}
+        found: dict[_Key, Embeddings] = {}
         joined: dict[_Flight, list[tuple[_Key, int]]] = {}
         missing: dict[_Key, None] = {}
         for key in dict.fromkeys(keys):
@@ -112,10 +112,10 @@ class CachingEmbedder:
             joined[flight] = [(key, row) for row, key in enumerate(missing)]
         for flight, places in joined.items():
             answer = await self._wait(flight, places, normalize, deadline)
-            if answer.model != model:
-                raise EngineUnavailable("The engine changed its model while it was asked.")
-            found.update((key, vector) for (key, _), vector in zip(places, answer.vectors, strict=True))
-        return Embeddings(np.stack([found[key] for key in keys]), model)
+            if answer.model != model:  # another took its place meanwhile: what was found is of no use beside it
+                return await self._compute(texts, normalize, deadline)
+            found.update((key, answer.rows([row])) for row, (key, _) in enumerate(places))
+        return join([found[key] for key in keys])
 
     def _start(self, keys: list[_Key], normalize: bool, deadline: float) -> _Flight:
         flight = _Flight(asyncio.create_task(self._compute([text for _, _, text in keys], normalize, deadline)))
@@ -149,16 +149,28 @@ class CachingEmbedder:
             if flight.waiting == 0 and not flight.task.done():
                 flight.task.cancel()
                 self._forget(flight)  # at once: nobody may join it any more
-        return Embeddings(answer.vectors[[row for _, row in places]], answer.model)
+        return answer.rows(row for _, row in places)
 
     async def _compute(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:
         """Asks the embedder, and remembers the answer if one process was there all the while."""
-        process = self._watch.process
+        process, before = self._watch.process, self._current
         answer = await self._embedder.embed(texts, normalize, deadline)
-        if process is not None and process == self._watch.process:
-            self._current = (process, answer.model)
-            for text, vector in zip(texts, answer.vectors, strict=True):
-                entry = (text, vector.copy())  # a row of the answer would keep all of it
+        if self._move_to(answer.model, process, before):
+            for row, text in enumerate(texts):
+                entry = (text, answer.rows([row]))  # a copy: a view of the answer would keep all of it
                 if _entry_bytes(entry) <= self._vectors.maxsize:
                     self._vectors[(answer.model.version, normalize, text)] = entry
         return answer
+
+    def _move_to(self, model: ServedModel, process: int | None, before: tuple[int, ServedModel] | None) -> bool:
+        """Answers with this model's vectors from now on; `process` and `before` are of when the engine was asked.
+
+        False where nothing may be remembered of the answer: the process is not surely the same, or a later answer came
+        first and had another model, which stays.
+        """
+        if process is None or process != self._watch.process:
+            return False
+        if self._current not in (before, (process, model)):
+            return False
+        self._current = (process, model)
+        return True

@@ -3,7 +3,7 @@
 The seam between HTTP and the engine. A cache or a scheduler goes here as one more `Embedder` around another.
 """
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,12 +13,34 @@ from numpy.typing import NDArray
 from proxy.model import ServedModel
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Embeddings:
     """N vectors, and the model that computed them."""
 
     vectors: NDArray[np.float32]  # [N, D], finite, in the order of the texts
+    token_counts: NDArray[np.int32]  # [N], of each whole text with the special tokens, before truncation
     model: ServedModel
+
+    @property
+    def truncated(self) -> NDArray[np.bool_]:
+        """`[N]`: whether the model saw a part of the text alone."""
+        return self.token_counts > self.model.max_seq_length
+
+    def rows(self, places: Iterable[int]) -> "Embeddings":
+        """Those of some of the texts, in the order of `places`."""
+        chosen = list(places)
+        return Embeddings(self.vectors[chosen], self.token_counts[chosen], self.model)
+
+
+def join(parts: Sequence[Embeddings]) -> Embeddings:
+    """Those of 1 or more parts, one after another; all of them must be of one model."""
+    if len(parts) == 1:
+        return parts[0]
+    return Embeddings(
+        np.concatenate([part.vectors for part in parts]),
+        np.concatenate([part.token_counts for part in parts]),
+        parts[0].model,
+    )
 
 
 class Embedder(Protocol):

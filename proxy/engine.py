@@ -2,17 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from proxy.connections import Span
 from proxy.deadlines import until
 from proxy.embedder import Embeddings
 from proxy.errors import EngineFailed, EngineUnavailable, UnexpectedModel
 from proxy.model import ServedModel, parse_model_config
-from proxy.triton_client import Reply, TritonClient
+from proxy.triton_client import Inference, Reply, TritonClient
 
 # Inferences tried for one request while Triton is restarted with one model after another.
 _MAX_ATTEMPTS = 3
@@ -24,15 +21,17 @@ _CANARY = "health 확인"
 class TritonEmbedder:
     """Embeds by the ensemble of one Triton, which may come, go and change its model meanwhile.
 
-    Vectors are never labelled with a model that did not compute them. A Triton keeps its model for as long as it runs,
-    so a configuration that was read holds for every answer of the same process, and is read again for any other.
+    Vectors are never labelled with a model that did not compute them. A version of the ensemble keeps its model for as
+    long as its Triton runs, so a configuration that was read holds for every answer of the same process and version,
+    and is read again for any other.
     """
 
     def __init__(self, client: TritonClient, expected_model_name: str = "") -> None:
         """`expected_model_name`: the only model to embed with; empty for any."""
         self._client = client
         self._expected_model_name = expected_model_name
-        self._known: Reply[ServedModel] | None = None
+        self._known: Reply[ServedModel] | None = None  # what was read last
+        self._before: Reply[ServedModel] | None = None  # and before: two versions answer while one replaces the other
         self._reading = asyncio.Lock()
 
     async def open(self) -> None:
@@ -47,53 +46,62 @@ class TritonEmbedder:
         """One float32 vector for each text, by one request to Triton. Raises `EmbeddingError`."""
         output = "normalized_embedding" if normalize else "embedding"
         async with until(deadline):
-            before = await self._model_of(None)
+            before = await self._known_or_read()
             if not self._expects(before.value):  # it may have been replaced since
                 before = await self._read_model()
             just_read = False
             for _ in range(_MAX_ATTEMPTS):
                 self._accept(before.value)
                 inferred = await self._client.infer(texts, output)
-                after = await self._model_of(inferred.span)
+                try:
+                    after = await self._model_of(inferred)
+                except EngineUnavailable:
+                    continue  # the version that answered is unloaded by now: the one in its place answers next
                 # The second for connections that all end with their first answer: read before and after, with nothing
                 # but the inference between, and the same.
                 certain = after.span.same_process(inferred.span) or (just_read and after.value == before.value)
                 if certain:
                     self._accept(after.value)
-                    _check_shape(inferred.value, len(texts), after.value)
-                    return Embeddings(inferred.value, after.value)
+                    return _check(inferred.value, len(texts), after.value)
                 before, just_read = after, True
         raise EngineUnavailable("The engine changed its model while it was asked.")
 
     async def model(self, deadline: float) -> ServedModel:
         """The model as Triton says now, whether it is the expected one or not. Raises `EmbeddingError`."""
         async with until(deadline):
-            return (await self._read_model()).value
+            return parse_model_config((await self._client.config(await self._client.version())).value)
 
     async def check(self, deadline: float) -> ServedModel:
         """Embeds a short text through the whole ensemble. Raises `EmbeddingError`."""
         return (await self.embed([_CANARY], normalize=True, deadline=deadline)).model
 
-    async def _model_of(self, span: Span | None) -> Reply[ServedModel]:
-        """The known model where it is that of the process behind `span` (None: of any), else what Triton says now.
+    async def _known_or_read(self) -> Reply[ServedModel]:
+        """What was read last, of whichever process and version."""
+        if self._known is None:
+            async with self._reading:
+                return self._known or await self._read_model()
+        return self._known
+
+    async def _model_of(self, inferred: Reply[Inference]) -> Reply[ServedModel]:
+        """The known model where it is that of the answer's process and version, else what Triton says now.
 
         At most one request reads, and the others wait for it: mostly it answers them all.
         """
-        known = self._known_of(span)
+        known = self._known_of(inferred)
         if known is None:
             async with self._reading:
-                known = self._known_of(span) or await self._read_model()
+                known = self._known_of(inferred) or await self._read_model(inferred.version)
         return known
 
-    def _known_of(self, span: Span | None) -> Reply[ServedModel] | None:
-        known = self._known
-        if known is None or span is None or known.span.same_process(span):
-            return known
+    def _known_of(self, inferred: Reply[Inference]) -> Reply[ServedModel] | None:
+        for known in (self._known, self._before):
+            if known and known.version == inferred.version and known.span.same_process(inferred.span):
+                return known
         return None
 
-    async def _read_model(self) -> Reply[ServedModel]:
-        config = await self._client.config()
-        self._known = Reply(parse_model_config(config.value), config.span)
+    async def _read_model(self, version: str = "") -> Reply[ServedModel]:
+        config = await self._client.config(version or await self._client.version())
+        self._known, self._before = Reply(parse_model_config(config.value), config.span, config.version), self._known
         return self._known
 
     def _expects(self, model: ServedModel) -> bool:
@@ -104,8 +112,9 @@ class TritonEmbedder:
             raise UnexpectedModel(f"The engine serves {model.name!r}, and {self._expected_model_name!r} is expected.")
 
 
-def _check_shape(vectors: NDArray[Any], count: int, model: ServedModel) -> None:
+def _check(inference: Inference, count: int, model: ServedModel) -> Embeddings:
     """An answer must be what the configuration says, or something is mixed up that must not reach a database."""
+    vectors, token_counts = inference.vectors, inference.token_counts
     if vectors.dtype != np.float32:
         raise EngineFailed(f"The engine answered with {vectors.dtype} where float32 is expected.")
     if vectors.shape != (count, model.dimension):
@@ -113,3 +122,6 @@ def _check_shape(vectors: NDArray[Any], count: int, model: ServedModel) -> None:
         raise EngineFailed(f"The engine answered with a shape of {list(vectors.shape)} where {expected} is expected.")
     if not np.isfinite(vectors).all():
         raise EngineFailed("The engine answered with a vector that has components which are not numbers.")
+    if token_counts.dtype != np.int32 or token_counts.shape != (count, 1):
+        raise EngineFailed("The engine's token counts are not one whole number for each text.")
+    return Embeddings(vectors, token_counts.reshape(-1), model)

@@ -46,23 +46,34 @@ _NOT_READY = re.compile(r"unknown model|no available versions|not ready|is not h
 _QUEUE_FULL = re.compile(r"queue size|overload|too many", re.IGNORECASE)
 _REFUSED_TEXT = re.compile(r"\btext \d+ is not valid", re.IGNORECASE)
 
+_TOKEN_COUNT = "token_count"
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Reply(Generic[T]):
-    """An answer, and when the connection that it came over was open."""
+    """An answer, when the connection that it came over was open, and the version of the ensemble that it is of."""
 
     value: T
     span: Span
+    version: str = ""  # Triton's number of it; empty where the answer does not tell
+
+
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """What the ensemble put out for N texts, as it came: unchecked."""
+
+    vectors: NDArray[Any]
+    token_counts: NDArray[Any]
 
 
 class TritonClient:
     """Asks one Triton. No method has a time limit of its own: the caller cancels."""
 
     def __init__(self, url: str) -> None:
-        self._config_url = URL(f"{url}/v2/models/{ENSEMBLE}/config")
-        self._infer_url = URL(f"{url}/v2/models/{ENSEMBLE}/infer")
+        self._ensemble_url = URL(f"{url}/v2/models/{ENSEMBLE}")
+        self._infer_url = self._ensemble_url / "infer"
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -81,23 +92,33 @@ class TritonClient:
             await self._session.close()
             self._session = None
 
-    async def config(self) -> Reply[Any]:
-        """The ensemble's model configuration, parsed from JSON. Raises `EmbeddingError`."""
-        content, _, span = await self._exchange("GET", self._config_url)
+    async def version(self) -> str:
+        """The version of the ensemble that answers now. Raises `EmbeddingError`."""
+        content, _, _ = await self._exchange("GET", self._ensemble_url)
         try:
-            return Reply(json.loads(content), span)
+            versions = json.loads(content)["versions"]
+            return str(max(versions, key=int))
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise EngineFailed("The engine's answer to which versions it has is not as expected.") from error
+
+    async def config(self, version: str) -> Reply[Any]:
+        """The configuration of a version of the ensemble, from JSON. Raises `EmbeddingError`."""
+        content, _, span = await self._exchange("GET", self._ensemble_url / "versions" / version / "config")
+        try:
+            return Reply(json.loads(content), span, version)
         except (ValueError, RecursionError) as error:
             raise EngineFailed("The engine's model configuration is not JSON.") from error
 
-    async def infer(self, texts: Sequence[str], output: str) -> Reply[NDArray[Any]]:
-        """The ensemble's `output` for N texts, its first dimension N, in one request. Raises `EmbeddingError`."""
+    async def infer(self, texts: Sequence[str], output: str) -> Reply[Inference]:
+        """The ensemble's `output` for N texts, and their token counts, in one request. Raises `EmbeddingError`."""
         body, header_length = _encode(texts, output)
         content, answer_header_length, span = await self._exchange(
             "POST", self._infer_url, body, {_HEADER_LENGTH: str(header_length)}
         )
         try:
             result = InferenceServerClient.parse_response_body(content, header_length=answer_header_length)
-            values = result.as_numpy(output)
+            vectors, token_counts = result.as_numpy(output), result.as_numpy(_TOKEN_COUNT)
+            version = str(result.get_response().get("model_version", ""))
         # The codec checks little: what it trips over in an odd answer is an error of any of these kinds.
         except (
             InferenceServerException,
@@ -108,9 +129,10 @@ class TritonClient:
             UnboundLocalError,
         ) as error:
             raise EngineFailed("The engine's answer could not be decoded.") from error
-        if values is None:
-            raise EngineFailed(f"The engine's answer lacks the output {output!r}.")
-        return Reply(values, span)
+        if vectors is None or token_counts is None:
+            lacking = output if vectors is None else _TOKEN_COUNT
+            raise EngineFailed(f"The engine's answer lacks the output {lacking!r}.")
+        return Reply(Inference(vectors, token_counts), span, version)
 
     async def _exchange(
         self, method: str, url: URL, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -169,7 +191,7 @@ def _encode(texts: Sequence[str], output: str) -> tuple[bytes, int]:
     encoded = np.array([text.encode("utf-8") for text in texts], dtype=np.object_).reshape(len(texts), 1)
     tensor = InferInput("text", [len(texts), 1], "BYTES").set_data_from_numpy(encoded, binary_data=True)
     body, header_length = InferenceServerClient.generate_request_body(
-        [tensor], outputs=[InferRequestedOutput(output, binary_data=True)]
+        [tensor], outputs=[InferRequestedOutput(name, binary_data=True) for name in (output, _TOKEN_COUNT)]
     )
     return body, header_length
 

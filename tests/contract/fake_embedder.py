@@ -31,6 +31,12 @@ def encode(texts: Sequence[str], normalize: bool) -> NDArray[np.float32]:
     return vectors.astype(np.float32)
 
 
+def embed(texts: Sequence[str], normalize: bool, model: ServedModel = MODEL) -> Embeddings:
+    """What the fakes answer: a token for each word, and the two special ones."""
+    counts = np.array([len(text.split()) + 2 for text in texts], dtype=np.int32)
+    return Embeddings(encode(texts, normalize), counts, model)
+
+
 class FakeEmbedder:
     """Answers from `encode`; raises `failure` where that is set."""
 
@@ -45,7 +51,7 @@ class FakeEmbedder:
         self.is_open = False
 
     async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:  # noqa: ARG002
-        return Embeddings(encode(texts, normalize), self._answer())
+        return embed(texts, normalize, self._answer())
 
     async def model(self, deadline: float) -> ServedModel:  # noqa: ARG002
         return self._answer()

@@ -65,18 +65,28 @@ def decode_request(body: bytes, header_length: int) -> tuple[list[str], list[str
     return texts, [output["name"] for output in header["outputs"]]
 
 
-def encode_answer(name: str, values: NDArray[Any], datatype: str = "FP32") -> web.Response:
-    """One output as Triton writes it: JSON, then the raw bytes."""
-    raw = values.tobytes()
-    output = {
-        "name": name,
-        "datatype": datatype,
-        "shape": list(values.shape),
-        "parameters": {"binary_data_size": len(raw)},
-    }
-    header = json.dumps({"model_name": "sentence_embedding", "model_version": "1", "outputs": [output]}).encode()
+def encode_answer(
+    name: str,
+    values: NDArray[Any],
+    datatype: str = "FP32",
+    version: str = "1",
+    token_counts: NDArray[Any] | None = None,
+) -> web.Response:
+    """Two outputs as Triton writes them: JSON, then the raw bytes. Without token counts, each is 7."""
+    counts = np.full((len(values), 1), 7, np.int32) if token_counts is None else token_counts
+    tensors = ((name, values, datatype), ("token_count", counts, "INT32"))
+    outputs = [
+        {
+            "name": each,
+            "datatype": kind,
+            "shape": list(tensor.shape),
+            "parameters": {"binary_data_size": tensor.nbytes},
+        }
+        for each, tensor, kind in tensors
+    ]
+    header = json.dumps({"model_name": "sentence_embedding", "model_version": version, "outputs": outputs}).encode()
     return web.Response(
-        body=header + raw,
+        body=header + b"".join(tensor.tobytes() for _, tensor, _ in tensors),
         headers={"Inference-Header-Content-Length": str(len(header))},
         content_type="application/octet-stream",
     )
@@ -87,6 +97,8 @@ class FakeTriton:
 
     def __init__(self, name: str = "fake-model") -> None:
         self.config = model_config(name)
+        self.version = "1"
+        self.loaded: dict[str, dict[str, Any]] = {}  # configurations of other versions
         self.port = 0
         self.config_reads = 0
         self.inferences: list[Sequence[str]] = []  # the texts of each, in the order in which they came
@@ -109,8 +121,10 @@ class FakeTriton:
     async def start(self) -> None:
         self._process += 1
         app = web.Application(client_max_size=2**30)
-        app.router.add_get("/v2/models/sentence_embedding/config", self._while_it_runs(self._process, self._config))
-        app.router.add_post("/v2/models/sentence_embedding/infer", self._while_it_runs(self._process, self._infer))
+        ensemble = "/v2/models/sentence_embedding"
+        app.router.add_get(ensemble, self._while_it_runs(self._process, self._metadata))
+        app.router.add_get(f"{ensemble}/versions/{{version}}/config", self._while_it_runs(self._process, self._config))
+        app.router.add_post(f"{ensemble}/infer", self._while_it_runs(self._process, self._infer))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
@@ -128,6 +142,11 @@ class FakeTriton:
         self.config = model_config(name)
         await self.start()
 
+    def load(self, version: str, name: str, keep: bool) -> None:
+        """Another version answers from now on; `keep`: the configuration of the one before can still be read."""
+        self.loaded = {self.version: self.config} if keep else {}
+        self.config, self.version = model_config(name), version
+
     def _while_it_runs(self, process: int, handler: Handler) -> Handler:
         """A process that ended answers nothing. aiohttp's server may: on a connection that it accepted while it was
         stopped, and that then outlives it."""
@@ -140,11 +159,21 @@ class FakeTriton:
 
         return answer
 
+    async def _metadata(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response({"name": "sentence_embedding", "versions": [self.version], "platform": "ensemble"})
+
     async def _config(self, request: web.Request) -> web.StreamResponse:
         self.config_reads += 1
         if self.configure_with is not None:
             return await self.configure_with(request)
-        return web.json_response(self.config)
+        version = request.match_info["version"]
+        if version == self.version:
+            return web.json_response(self.config)
+        if version in self.loaded:
+            return web.json_response(self.loaded[version])
+        return await refuse_with(
+            400, f"Request for unknown model: 'sentence_embedding' version {version} is not found"
+        )(request)
 
     async def _infer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -154,9 +183,11 @@ class FakeTriton:
             return await self.infer_with(request)
         name = self.config["parameters"]["model_name"]["string_value"]
         dimension = int(self.config["parameters"]["dimension"]["string_value"])
-        (output,) = outputs
+        output, counts = outputs
+        assert counts == "token_count"
         normalize = output == "normalized_embedding"
-        return encode_answer(output, np.stack([fake_vector(text, normalize, name, dimension) for text in texts]))
+        vectors = np.stack([fake_vector(text, normalize, name, dimension) for text in texts])
+        return encode_answer(output, vectors, version=self.version)
 
 
 def refuse_with(status: int, message: str) -> Handler:

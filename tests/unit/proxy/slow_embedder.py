@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from proxy.embedder import Embeddings
 from proxy.model import ServedModel
-from tests.contract.fake_embedder import MODEL, encode
+from tests.contract.fake_embedder import MODEL, embed
 
 
 class SlowEmbedder:
@@ -51,7 +51,7 @@ class SlowEmbedder:
         for text in texts:
             if text in self.failures:
                 raise self.failures[text]
-        return Embeddings(encode(texts, normalize), served)
+        return embed(texts, normalize, served)
 
     async def model(self, deadline: float) -> ServedModel:  # noqa: ARG002
         return self.served

@@ -124,6 +124,49 @@ def test_another_process_and_so_model_is_never_answered() -> None:
     run(test())
 
 
+def test_another_model_of_the_same_process_takes_over() -> None:
+    """A check finds it, without any text that was not remembered."""
+
+    async def test() -> None:
+        async with Setting() as setting:
+            first = await setting.embed("a")
+            setting.engine.serve_another_model()
+            assert (await setting.embed("a")).model == first.model
+            await setting.cache.check(asyncio.get_running_loop().time() + 10)
+            assert (await setting.embed("a")).model.name == "another"
+            assert len(setting.engine.calls) == 2
+
+    run(test())
+
+
+def test_remembered_vectors_are_never_put_beside_another_models() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            await setting.embed("a", "b")
+            setting.engine.serve_another_model()
+            answer = await setting.embed("a", "new", "b")
+            assert answer.model.name == "another"
+            assert setting.engine.calls == [["a", "b"], ["new"], ["a", "new", "b"]]
+
+    run(test())
+
+
+def test_a_late_answer_of_the_model_before_does_not_bring_it_back() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            await setting.embed("a")
+            setting.engine.hold()
+            late = asyncio.create_task(setting.embed("late"))
+            await until(lambda: len(setting.engine.calls) == 2)
+            setting.engine.serve_another_model()
+            await setting.cache.check(asyncio.get_running_loop().time() + 10)
+            setting.engine.release()
+            assert (await late).model.name != "another"
+            assert (await setting.embed("a")).model.name == "another"
+
+    run(test())
+
+
 def test_identical_texts_in_flight_are_computed_once_in_any_order() -> None:
     async def test() -> None:
         async with Setting() as setting:

@@ -177,6 +177,73 @@ async def test_a_model_that_never_stays_the_same(triton: FakeTriton, embedder: T
     assert len(triton.inferences) == 3
 
 
+# Another version beside the first, in the same process.
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_another_version_is_named_with_its_first_vector(
+    keep: bool, triton: FakeTriton, embedder: TritonEmbedder
+) -> None:
+    await embedder.embed(["a"], True, soon())
+    triton.load("2", "new-model", keep)
+    embeddings = await embedder.embed(["a"], True, soon())
+    assert embeddings.model.name == "new-model"
+    assert_computed_by("new-model", embeddings.vectors[0], "a")
+
+
+async def test_a_late_answer_of_the_version_before_is_named_as_that(
+    triton: FakeTriton, embedder: TritonEmbedder
+) -> None:
+    await embedder.embed(["a"], True, soon())
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def late(_: web.Request) -> web.StreamResponse:
+        asked.set()
+        await go_on.wait()
+        return encode_answer("normalized_embedding", np.stack([fake_vector("late", True)]), version="1")
+
+    triton.infer_with = late
+    waiting = asyncio.create_task(embedder.embed(["late"], True, soon()))
+    await asked.wait()
+    triton.infer_with = None
+    triton.load("2", "new-model", keep=False)
+    assert (await embedder.embed(["a"], True, soon())).model.name == "new-model"
+    go_on.set()
+    embeddings = await waiting
+    assert embeddings.model.name == "fake-model"
+    assert_computed_by("fake-model", embeddings.vectors[0], "late")
+
+
+async def test_a_version_that_went_before_it_was_known_is_asked_again(
+    triton: FakeTriton, embedder: TritonEmbedder
+) -> None:
+    triton.load("2", "new-model", keep=False)
+    calls = 0
+
+    async def by_a_version_that_is_gone(_: web.Request) -> web.StreamResponse:
+        nonlocal calls
+        calls += 1
+        triton.infer_with = None
+        return encode_answer("normalized_embedding", np.stack([fake_vector("a", True)]), version="1")
+
+    triton.infer_with = by_a_version_that_is_gone
+    embeddings = await embedder.embed(["a"], True, soon())
+    assert calls == 1
+    assert_computed_by("new-model", embeddings.vectors[0], "a")
+
+
+@pytest.mark.parametrize("counts", [np.zeros((1, 1), np.int64), np.zeros((2, 1), np.int32), np.zeros(1, np.int32)])
+async def test_token_counts_of_another_shape(
+    counts: NDArray[np.int32], triton: FakeTriton, embedder: TritonEmbedder
+) -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return encode_answer("normalized_embedding", np.stack([fake_vector("a", True)]), token_counts=counts)
+
+    triton.infer_with = answer
+    with pytest.raises(EngineFailed):
+        await embedder.embed(["a"], True, soon())
+
+
 # The model that is expected.
 
 

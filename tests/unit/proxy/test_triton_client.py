@@ -42,7 +42,7 @@ async def client(triton: FakeTriton) -> AsyncIterator[TritonClient]:
 
 async def test_texts_go_out_as_utf_8_and_vectors_come_back(triton: FakeTriton, client: TritonClient) -> None:
     texts = ["갈비탕", "", "a\0b", "👩‍🍳", "x" * 100_000]
-    vectors = (await client.infer(texts, "embedding")).value
+    vectors = (await client.infer(texts, "embedding")).value.vectors
     assert triton.inferences == [texts]
     np.testing.assert_array_equal(vectors, np.stack([fake_vector(text, False) for text in texts]))
     assert vectors.dtype == np.float32
@@ -53,14 +53,14 @@ async def test_the_connection_is_kept(client: TritonClient) -> None:
 
 
 async def test_each_answer_knows_its_connection(triton: FakeTriton, client: TritonClient) -> None:
-    alone = (await client.config()).span
-    spans = [reply.span for reply in await asyncio.gather(client.config(), client.config())]
+    alone = (await client.config("1")).span
+    spans = [reply.span for reply in await asyncio.gather(client.config("1"), client.config("1"))]
     assert sorted(span.first for span in spans) == [1, 2]
     assert spans[0].same_process(spans[1])
     assert alone.same_process(Span(1, 2))
     assert not alone.same_process(Span(2, 2))  # nothing says that the first was still open
     await triton.restart("fake-model")
-    after = (await client.config()).span
+    after = (await client.config("1")).span
     assert after == Span(3, 3)
     assert not any(after.same_process(span) for span in [alone, *spans])
 
@@ -113,7 +113,7 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(
         return encode_answer("embedding", np.stack([fake_vector("b", False)]))
 
     triton.infer_with = reset_once
-    np.testing.assert_array_equal((await client.infer(["b"], "embedding")).value[0], fake_vector("b", False))
+    np.testing.assert_array_equal((await client.infer(["b"], "embedding")).value.vectors[0], fake_vector("b", False))
     assert calls == 2
 
 
@@ -143,7 +143,7 @@ async def test_a_request_that_is_given_up_does_not_spoil_the_next(triton: FakeTr
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(client.infer(["a"], "embedding"), 0.05)
     triton.infer_with = None
-    np.testing.assert_array_equal((await client.infer(["b"], "embedding")).value[0], fake_vector("b", False))
+    np.testing.assert_array_equal((await client.infer(["b"], "embedding")).value.vectors[0], fake_vector("b", False))
 
 
 def answer_with(body: bytes, **headers: str) -> Handler:
@@ -184,16 +184,16 @@ async def test_an_answer_that_is_no_http() -> None:
         client = TritonClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         await client.open()
         with pytest.raises(EngineFailed):
-            await asyncio.wait_for(client.config(), LONG)
+            await asyncio.wait_for(client.config("1"), LONG)
         await client.close()
 
 
 async def test_a_configuration_that_is_no_json(triton: FakeTriton, client: TritonClient) -> None:
     triton.configure_with = answer_with(b"[" * 100_000)
     with pytest.raises(EngineFailed):
-        await client.config()
+        await client.config("1")
 
 
 async def test_before_it_is_opened_the_engine_is_unavailable() -> None:
     with pytest.raises(EngineUnavailable):
-        await TritonClient("http://127.0.0.1:1").config()
+        await TritonClient("http://127.0.0.1:1").config("1")
