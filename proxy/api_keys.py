@@ -18,9 +18,9 @@ from proxy.answers import json_answer
 # What a header carries as it is: visible ASCII. A comma would end a key of API_KEYS.
 _KEY = re.compile(r"[!-+\--~]+")
 
-# What tells nothing that the README does not: the schema, and the pages that show it.
+# What tells nothing that the README does not: the schema, and the pages that show it with what these load.
 _OPEN_PATHS = frozenset({"/health", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
-_HEALTH = "/health/"
+_OPEN_PREFIXES = ("/health/", "/docs/assets/")
 
 _MISSING = "This service asks for an API key: send it as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
 _WRONG = "The API key is not one of this service's."
@@ -59,7 +59,7 @@ class ApiKeys:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, or refuses it before its body is read."""
-        if scope["type"] != "http" or scope["path"] in _OPEN_PATHS or scope["path"].startswith(_HEALTH):
+        if scope["type"] != "http" or scope["path"] in _OPEN_PATHS or scope["path"].startswith(_OPEN_PREFIXES):
             await self._app(scope, receive, send)
             return
         offered = _offered(scope)
@@ -86,7 +86,7 @@ def describe_keys(app: FastAPI) -> None:
         }
         for path, methods in schema["paths"].items():
             for operation in methods.values():
-                if path not in _OPEN_PATHS and not path.startswith(_HEALTH):
+                if path not in _OPEN_PATHS and not path.startswith(_OPEN_PREFIXES):
                     operation["security"] = [{"bearer": []}, {"header": []}]
                     operation["responses"]["401"] = {"description": "No API key, or a wrong one."}
         return schema

@@ -70,13 +70,20 @@ def test_a_key_in_the_address_opens_nothing(locked: httpx.Client) -> None:
     assert locked.get(f"{MODEL_INFO}?api_key={KEY}").status_code == 401
 
 
-@pytest.mark.parametrize("path", [HEALTH, "/docs", "/redoc", "/openapi.json"])
+@pytest.mark.parametrize("path", [HEALTH, "/docs", "/redoc", "/openapi.json", "/docs/assets/swagger-ui-bundle.js"])
 def test_health_and_the_schema_are_open(locked: httpx.Client, path: str) -> None:
     assert locked.get(path).status_code == 200
 
 
 @pytest.mark.parametrize(
-    "path", ["/health/nothing", "/healthy", "/health/../api/v1/model-info", "/docs/../api/v1/embed"]
+    "path",
+    [
+        "/health/nothing",
+        "/healthy",
+        "/health/../api/v1/model-info",
+        "/docs/../api/v1/embed",
+        "/docs/assets/../../api/v1/model-info",
+    ],
 )
 def test_no_way_round(locked: httpx.Client, path: str) -> None:
     with httpx.Client(base_url=locked.base_url) as client:
