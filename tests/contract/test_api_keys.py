@@ -11,6 +11,7 @@ from proxy.settings import Settings
 from tests.contract.fake_embedder import FakeEmbedder
 from tests.contract.requests import BATCH, EMBED, HEALTH, MODEL_INFO
 from tests.contract.serving import connect, serve
+from tests.waiting import wait_until
 
 KEY, OTHER = "kq9-Zx_~secret+/=", "another.key"
 
@@ -106,9 +107,12 @@ def test_no_key_is_in_the_log(locked: httpx.Client, caplog: pytest.LogCaptureFix
     caplog.set_level(logging.DEBUG)
     locked.get(MODEL_INFO, headers={"X-API-Key": KEY})
     locked.get(MODEL_INFO, headers={"X-API-Key": "a-wrong-one"})
-    lines = [record.getMessage() for record in caplog.records if record.name == "proxy.access"]
-    assert len(lines) == 2
-    assert "401" in lines[1]
+
+    def lines() -> list[str]:  # written after the answer was sent
+        return [record.getMessage() for record in caplog.records if record.name == "proxy.access"]
+
+    wait_until(lambda: len(lines()) == 2)
+    assert "401" in lines()[1]
     ours = " ".join(record.getMessage() for record in caplog.records if not record.name.startswith("httpcore"))
     assert KEY not in ours
     assert "a-wrong-one" not in ours
