@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.answers import json_answer
+from proxy.described_errors import KEYS
 
 # What a header carries as it is: visible ASCII. A comma would end a key of API_KEYS.
 _KEY = re.compile(r"[!-+\--~]+")
@@ -81,14 +82,19 @@ def describe_keys(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         schema = make_schema()
         schema["components"]["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer"},
-            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer", "description": "A key as `Authorization: Bearer <key>`."},
+            "header": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "X-API-Key",
+                "description": "The same key in a header of its own.",
+            },
         }
         for path, methods in schema["paths"].items():
             for operation in methods.values():
                 if path not in _OPEN_PATHS and not path.startswith(_OPEN_PREFIXES):
                     operation["security"] = [{"bearer": []}, {"header": []}]
-                    operation["responses"]["401"] = {"description": "No API key, or a wrong one."}
+                    operation["responses"].update(KEYS)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -12,6 +12,8 @@ from proxy.api_keys import ApiKeys, describe_keys
 from proxy.batching import BatchingEmbedder
 from proxy.body_limit import BodyLimit
 from proxy.cache import CachingEmbedder
+from proxy.described_errors import ANYWHERE
+from proxy.description import TAGS, describe
 from proxy.embedder import Embedder
 from proxy.endpoints import make_cache_route, make_routes
 from proxy.engine import TritonEmbedder
@@ -42,8 +44,10 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
 
     app = FastAPI(
         title="Sentence embeddings",
-        description="Texts to vectors: a sentence-transformers model served by Triton on a CPU.",
+        description=describe(settings),
         version="1.0.0",
+        openapi_tags=TAGS,
+        responses=ANYWHERE,
         lifespan=lifespan,
         # The service that this one stands in for took a body without a Content-Type as JSON.
         strict_content_type=False,
