@@ -41,8 +41,6 @@ Text = Annotated[str, AfterValidator(_refuse_surrogates)]
 class EmbedRequest(BaseModel):
     """One text."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "갈비탕", "normalize": True}]})
-
     text: Text = Field(
         min_length=1,
         max_length=MAX_TEXT_CHARACTERS,
@@ -55,10 +53,6 @@ class EmbedRequest(BaseModel):
 
 class EmbedBatchRequest(BaseModel):
     """Several texts."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"texts": ["갈비탕", "김치찌개", "된장찌개"], "normalize": True}]}
-    )
 
     texts: list[Text] = Field(
         min_length=1,
