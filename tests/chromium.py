@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
@@ -48,7 +49,10 @@ class Chromium:
 
         def shown() -> WebElement | None:
             found = self.driver.find_elements(By.CSS_SELECTOR, css)
-            return next((element for element in found if element.is_displayed() and text in element.text), None)
+            try:
+                return next((element for element in found if element.is_displayed() and text in element.text), None)
+            except StaleElementReferenceException:  # drawn anew in between
+                return None
 
         return wait_until(shown, 30, 0.1)
 
