@@ -14,13 +14,14 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.answers import json_answer
+from proxy.described_errors import KEYS
 
 # What a header carries as it is: visible ASCII. A comma would end a key of API_KEYS.
 _KEY = re.compile(r"[!-+\--~]+")
 
-# What tells nothing that the README does not: the schema, and the pages that show it.
+# What tells nothing that the README does not: the schema, and the pages that show it with what these load.
 _OPEN_PATHS = frozenset({"/health", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
-_HEALTH = "/health/"
+_OPEN_PREFIXES = ("/health/", "/docs/assets/")
 
 _MISSING = "This service asks for an API key: send it as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
 _WRONG = "The API key is not one of this service's."
@@ -59,7 +60,7 @@ class ApiKeys:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, or refuses it before its body is read."""
-        if scope["type"] != "http" or scope["path"] in _OPEN_PATHS or scope["path"].startswith(_HEALTH):
+        if scope["type"] != "http" or scope["path"] in _OPEN_PATHS or scope["path"].startswith(_OPEN_PREFIXES):
             await self._app(scope, receive, send)
             return
         offered = _offered(scope)
@@ -81,14 +82,19 @@ def describe_keys(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         schema = make_schema()
         schema["components"]["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer"},
-            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer", "description": "A key as `Authorization: Bearer <key>`."},
+            "header": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "X-API-Key",
+                "description": "The same key in a header of its own.",
+            },
         }
         for path, methods in schema["paths"].items():
             for operation in methods.values():
-                if path not in _OPEN_PATHS and not path.startswith(_HEALTH):
+                if path not in _OPEN_PATHS and not path.startswith(_OPEN_PREFIXES):
                     operation["security"] = [{"bearer": []}, {"header": []}]
-                    operation["responses"]["401"] = {"description": "No API key, or a wrong one."}
+                    operation["responses"].update(KEYS)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]

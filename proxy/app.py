@@ -12,10 +12,13 @@ from proxy.api_keys import ApiKeys, describe_keys
 from proxy.batching import BatchingEmbedder
 from proxy.body_limit import BodyLimit
 from proxy.cache import CachingEmbedder
+from proxy.described_errors import ANYWHERE
+from proxy.description import TAGS, describe
 from proxy.embedder import Embedder
 from proxy.endpoints import make_cache_route, make_routes
 from proxy.engine import TritonEmbedder
 from proxy.invalid_requests import install_invalid_request_answers
+from proxy.pages import add_pages
 from proxy.process_watch import ProcessWatch
 from proxy.security_headers import SecurityHeaders
 from proxy.settings import Settings
@@ -41,12 +44,19 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
 
     app = FastAPI(
         title="Sentence embeddings",
-        description="Texts to vectors: a sentence-transformers model served by Triton on a CPU.",
+        description=describe(settings),
         version="1.0.0",
+        openapi_tags=TAGS,
+        responses=ANYWHERE,
         lifespan=lifespan,
         # The service that this one stands in for took a body without a Content-Type as JSON.
         strict_content_type=False,
+        docs_url=None,
+        redoc_url=None,
+        # Where the schema is, so that a reverse proxy's prefix is kept: /ml/openapi.json, /ml/api/v1/embed.
+        servers=[{"url": ".", "description": "The service that this page comes from."}],
     )
+    add_pages(app)
     app.include_router(make_routes(embedder, settings.deadline_seconds))
     if isinstance(embedder, CachingEmbedder):
         app.include_router(make_cache_route(embedder))

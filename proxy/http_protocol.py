@@ -20,11 +20,11 @@ _OTHER_FILES = 64
 
 _Refusal = tuple[HTTPStatus, str]
 _BAD_REQUEST: _Refusal = (HTTPStatus.BAD_REQUEST, "This is not a valid HTTP request.")
-_LARGE_HEAD: _Refusal = (
+LARGE_HEAD: _Refusal = (
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     f"The request's head has more than {MAX_HEADERS} headers or {MAX_HEAD_BYTES // 1024} KiB.",
 )
-_SLOW_HEAD: _Refusal = (HTTPStatus.REQUEST_TIMEOUT, f"The request's head was not complete after {HEAD_SECONDS:g} s.")
+SLOW_HEAD: _Refusal = (HTTPStatus.REQUEST_TIMEOUT, f"The request's head was not complete after {HEAD_SECONDS:g} s.")
 _FULL: _Refusal = (HTTPStatus.SERVICE_UNAVAILABLE, "The service has as many connections open as it takes.")
 
 
@@ -59,14 +59,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self._ended:
-            self._refuse(_LARGE_HEAD)
+            self._refuse(LARGE_HEAD)
 
     def on_headers_complete(self) -> None:
         """A whole head is there: the request is started, or refused."""
         self._in_head = False
         self._timer.cancel()
         if len(self.headers) > MAX_HEADERS or self._head_size() > MAX_HEAD_BYTES:
-            self._refusal = _LARGE_HEAD
+            self._refusal = LARGE_HEAD
             raise _Refused
         if self._surplus and not self.url.startswith(b"/health"):
             self._refusal = _FULL
@@ -90,7 +90,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         if self._head_bytes and not self._surplus:
-            self._refuse(_SLOW_HEAD)
+            self._refuse(SLOW_HEAD)
         else:
             self.transport.close()
 

@@ -1,6 +1,6 @@
 """The JSON that comes in and goes out, field by field; the OpenAPI schema is made from it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticKnownError
@@ -9,7 +9,8 @@ MAX_TEXT_CHARACTERS = 1000
 MAX_TEXTS = 100
 
 Normalize = Annotated[
-    bool, Field(description="Whether vectors have unit length; false gives what the model itself puts out.")
+    bool,
+    Field(description="Whether vectors have unit length; false gives what the model itself puts out.", examples=[True]),
 ]
 Vector = Annotated[list[float], Field(description="`dim` components.", examples=[[0.0125, -0.0312, 0.0456]])]
 Dimension = Annotated[int, Field(description="Components of a vector.", examples=[384])]
@@ -40,12 +41,12 @@ Text = Annotated[str, AfterValidator(_refuse_surrogates)]
 class EmbedRequest(BaseModel):
     """One text."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "갈비탕", "normalize": True}]})
-
     text: Text = Field(
         min_length=1,
         max_length=MAX_TEXT_CHARACTERS,
-        description="The text, counted in code points. Past the model's token limit it is truncated.",
+        description=f"The text: 1 to {MAX_TEXT_CHARACTERS} characters, counted in code points. "
+        "Past the model's token limit it is truncated.",
+        examples=["갈비탕"],
     )
     normalize: Normalize = True
 
@@ -53,12 +54,11 @@ class EmbedRequest(BaseModel):
 class EmbedBatchRequest(BaseModel):
     """Several texts."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"texts": ["갈비탕", "김치찌개", "된장찌개"], "normalize": True}]}
-    )
-
     texts: list[Text] = Field(
-        min_length=1, max_length=MAX_TEXTS, description="The texts, each of any length, the empty one too."
+        min_length=1,
+        max_length=MAX_TEXTS,
+        description=f"1 to {MAX_TEXTS} texts, each of any length, the empty one too.",
+        examples=[["갈비탕", "김치찌개", "된장찌개"]],
     )
     normalize: Normalize = True
 
@@ -74,7 +74,10 @@ class EmbedResponse(BaseModel):
 class EmbedBatchResponse(BaseModel):
     """The vectors of several texts, in the order asked."""
 
-    embeddings: list[Vector]
+    embeddings: list[Vector] = Field(
+        description="A vector for each text, in the order asked.",
+        examples=[[[0.0125, -0.0312, 0.0456], [0.0231, 0.0087, -0.0519], [-0.0442, 0.0153, 0.0278]]],
+    )
     dim: Dimension
     version: Version
     count: int = Field(description="Number of vectors.", examples=[3])
@@ -94,7 +97,7 @@ class ModelInfoResponse(BaseModel):
 class HealthResponse(BaseModel):
     """A text sent now would be embedded."""
 
-    status: str = Field(examples=["ok"])
+    status: str = Field(description="Always `ok`: when not, the answer is a 503.", examples=["ok"])
     model: ModelName
     dim: Dimension
     version: Version
@@ -103,11 +106,11 @@ class HealthResponse(BaseModel):
 class CacheResponse(BaseModel):
     """What the text cache did since the start, and what it holds."""
 
-    hits: int = Field(description="Texts answered from memory, or by a computation already under way.")
-    misses: int = Field(description="Texts that were computed.")
-    texts: int = Field(description="Texts remembered now.")
-    bytes: int = Field(description="Memory that these take, about.")
-    limit_bytes: int = Field(description="Memory that they may take (CACHE_MB).")
+    hits: int = Field(description="Texts answered from memory, or by a computation already under way.", examples=[1200])
+    misses: int = Field(description="Texts that were computed.", examples=[300])
+    texts: int = Field(description="Texts remembered now.", examples=[300])
+    bytes: int = Field(description="Memory that these take, about.", examples=[720000])
+    limit_bytes: int = Field(description="Memory that they may take (CACHE_MB).", examples=[67108864])
 
 
 class ErrorResponse(BaseModel):
@@ -116,3 +119,25 @@ class ErrorResponse(BaseModel):
     detail: str = Field(
         description="One sentence that names what failed.", examples=["The engine is not there or not ready yet."]
     )
+
+
+class ValidationError(BaseModel):
+    """One thing in a request that is not valid, as FastAPI tells it."""
+
+    type: str = Field(description="The kind of error, for programs.", examples=["string_too_short"])
+    loc: list[str | int] = Field(
+        description="Where: `body`, the field, the place in a list.", examples=[["body", "text"]]
+    )
+    msg: str = Field(description="What is wrong, for people.", examples=["String should have at least 1 character"])
+    input: Any = Field(
+        default=None, description="What was sent; left out where it is long or cannot be written.", examples=[""]
+    )
+    ctx: dict[str, Any] = Field(
+        default={}, description="The limit passed, where it is one.", examples=[{"min_length": 1}]
+    )
+
+
+class HTTPValidationError(BaseModel):
+    """A request that is not valid."""
+
+    detail: list[ValidationError] = Field(description="Everything that is wrong with it.")

@@ -89,8 +89,6 @@ def test_the_schema_is_complete(client: httpx.Client) -> None:
         assert {"200", "503"} <= set(responses)
         if method == "post":
             assert {"413", "422", "500", "504"} <= set(responses)
-    for model in schema["components"]["schemas"].values():
-        assert model.get("description") or model["title"] in ("HTTPValidationError", "ValidationError")
 
 
 # What is accepted.

@@ -1,4 +1,4 @@
-"""What browsers are told about every answer, and that the pages still work."""
+"""What browsers are told about every answer; test_pages.py has what the pages are told beside."""
 
 import httpx
 import pytest
@@ -28,10 +28,3 @@ def test_every_answer_has_them(client: httpx.Client, method: str, path: str, sta
 def test_a_failure_has_them(client: httpx.Client, embedder: FakeEmbedder) -> None:
     embedder.failure = EngineFailed("It failed.")
     assert_headers(client.post(EMBED, json={"text": "a"}), "default-src 'none'; frame-ancestors 'none'")
-
-
-@pytest.mark.parametrize("path", ["/docs", "/redoc"])
-def test_pages_may_load_their_scripts_and_stand_in_no_frame(client: httpx.Client, path: str) -> None:
-    answer = client.get(path)
-    assert answer.status_code == 200
-    assert_headers(answer, "frame-ancestors 'none'")
