@@ -11,8 +11,8 @@ COMPOSE ?= docker compose
 RESTART ?= triton ml-inference
 export COMPOSE PYTHON
 
-.PHONY: help setup setup-dev run export test test-compose check perf stand-in bench bench-quick bench-peers accuracy \
-	scaling chaos fuzz soak lock clean build up-ml restart-ml logs-ml status-ml down-ml
+.PHONY: help setup setup-dev run export reload test test-compose check perf stand-in bench bench-quick bench-peers accuracy \
+	scaling chaos fuzz soak lock clean build up-ml restart-ml reload-ml logs-ml status-ml down-ml
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '%-12s %s\n' "$$name" "$$text"; done
@@ -24,6 +24,10 @@ setup: $(VENV)/run.installed ## Install what the service needs into .venv
 
 export: setup ## Export MODEL at PRECISION to build/model_repository
 	@$(BIN)/python -m export
+
+reload: setup ## Export MODEL at PRECISION, and have the running service serve it without a refused request
+	@$(BIN)/python -m export --if-needed
+	@$(BIN)/python -m runtime.reload
 
 test: setup-dev ## Run every test, those with a real Triton included
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(TESTS)
@@ -86,6 +90,10 @@ restart-ml: ## Restart it, on another image or model where the settings say so; 
 	@$(COMPOSE) run --rm -T export
 	@$(COMPOSE) up -d --no-deps --force-recreate $(RESTART)
 	@docker/wait-until-healthy.sh $(lastword $(RESTART)) $(COMPOSE)
+
+reload-ml: ## The same for a change of model or precision alone, without a refused request; see README
+	@$(COMPOSE) run --rm -T export
+	@$(COMPOSE) exec -T triton python -m runtime.reload
 
 logs-ml: ## Follow its logs
 	@$(COMPOSE) logs -f --tail=100

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bench.modules import load_module
+from bench.modules import load_module, version_folder
 
 CALL_TEXTS = 64  # a longer list is embedded in pieces, since the token embeddings of all of it would fill the memory
 
@@ -18,13 +18,14 @@ class ExportedSteps:
     """What the ensemble does, step by step."""
 
     def __init__(self, repository: Path) -> None:
-        self._tokenization = load_module(repository / "tokenizer" / "1" / "tokenization.py")
-        self._pooling = load_module(repository / "pooling" / "1" / "mean_pooling.py")
-        tokenizer: Any = Tokenizer.from_file(str(repository / "tokenizer" / "1" / "tokenizer.json"))
+        folder = version_folder(repository, "tokenizer")
+        self._tokenization = load_module(folder / "tokenization.py")
+        self._pooling = load_module(version_folder(repository, "pooling") / "mean_pooling.py")
+        tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._padding_id: int = tokenizer.padding["pad_id"]
         tokenizer.no_padding()
         self._tokenizer = tokenizer
-        self.encoder: Any = torch.jit.load(str(repository / "encoder" / "1" / "model.pt"), map_location="cpu")
+        self.encoder: Any = torch.jit.load(str(version_folder(repository, "encoder") / "model.pt"), map_location="cpu")
 
     def tokenize(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """`input_ids` and `attention_mask`, INT64 `[N, S]`, padded as the service pads one request."""

@@ -1,8 +1,14 @@
-"""Python files of a model repository as modules: its folders are named as Triton wants them, and are no packages."""
+"""An exported repository's files: its folders are named as Triton wants them, and are no packages."""
 
 import importlib.util
 from pathlib import Path
 from typing import Any
+
+
+def version_folder(repository: Path, model: str) -> Path:
+    """The folder of the one version that an export has of `model`."""
+    (found,) = (path for path in (repository / model).iterdir() if path.name.isdigit())
+    return found
 
 
 def load_module(path: Path) -> Any:

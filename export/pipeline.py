@@ -14,7 +14,9 @@ from export.source import LocalModel
 from export.verification import verify
 
 
-def export_model(model: LocalModel, precision: Precision, key: str, exporter_version: str, folder: Path) -> None:
+def export_model(
+    model: LocalModel, precision: Precision, key: str, exporter_version: str, version: int, folder: Path
+) -> None:
     """A complete repository in the empty `folder`, compared with the original. Raises `ExportError`."""
     print(f"Exporting {model.name} ({precision}) ...", flush=True)
     transformers.utils.logging.set_verbosity_error()
@@ -33,9 +35,9 @@ def export_model(model: LocalModel, precision: Precision, key: str, exporter_ver
         torch_version=torch.__version__,
         export_key=key,
     )
-    write_repository(folder, described, tokenizer)
+    write_repository(folder, described, tokenizer, version)
     encoder = convert_encoder(original, layout.architecture)
-    script = save_script(script_encoder(encoder, precision), folder / "encoder" / "1" / "model.pt")
+    script = save_script(script_encoder(encoder, precision), folder / "encoder" / str(version) / "model.pt")
     least = verify(script, original, tokenizer.max_seq_length, precision)
     seal(folder)
     print(

@@ -67,7 +67,8 @@ def _export(source: ModelSource, settings: Settings, key: str, finished: Path) -
         model = locate(source)
         from export.pipeline import export_model  # torch and transformers: seconds to import
 
-        export_model(model, settings.precision, key, exporter_version(), staging)
+        version = next_version(finished.parent)
+        export_model(model, settings.precision, key, exporter_version(), version, staging)
         staging.chmod(0o755)  # mkdtemp's 0700 would shut out a server that runs as another user
         if finished.exists():
             # The same key again, on request: the folder in force is moved aside, not changed under a server's feet.
@@ -75,6 +76,12 @@ def _export(source: ModelSource, settings: Settings, key: str, finished: Path) -
         staging.rename(finished)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def next_version(repositories: Path) -> int:
+    """A version of the models that no finished export has: one Triton may serve two of them for a while."""
+    found = [int(path.name) for path in repositories.glob("*/*/*") if path.name.isdigit() and path.is_dir()]
+    return max(found, default=0) + 1
 
 
 def _point(link: Path, target: Path) -> None:

@@ -1,5 +1,6 @@
 """A complete Triton model repository: the hand-written one, with what depends on the model filled in."""
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelWarmup
 
 from export.conversion import TextTokenizer
 
+VERSION = "1"  # of each model of the hand-written repository
 HAND_WRITTEN = Path(__file__).resolve().parent.parent / "model_repository"
 STEPS = ("tokenizer", "encoder", "pooling", "sentence_embedding")
 
@@ -39,18 +41,23 @@ class ExportedModel:
         }
 
 
-def write_repository(folder: Path, model: ExportedModel, tokenizer: TextTokenizer) -> None:
-    """Fills `folder` with everything but `encoder/1/model.pt`."""
+def write_repository(folder: Path, model: ExportedModel, tokenizer: TextTokenizer, version: int) -> None:
+    """Fills `folder` with everything but `encoder/<version>/model.pt`.
+
+    `version` is that of all four models. The ensemble takes the steps of its own version and no others, so that one
+    Triton can serve two exports, and a text never passes through steps of both.
+    """
     ignored = shutil.ignore_patterns(".gitkeep", "__pycache__")
     shutil.copytree(HAND_WRITTEN, folder, ignore=ignored, dirs_exist_ok=True)
+    for step in STEPS:
+        (folder / step / VERSION).rename(folder / step / str(version))
     # Not its own `save`, whose error on a full disk is a bare `Exception`.
     content: str = tokenizer.tokenizer.to_str(pretty=False)
-    (folder / "tokenizer" / "1" / "tokenizer.json").write_text(content, encoding="utf-8")
+    (folder / "tokenizer" / str(version) / "tokenizer.json").write_text(content, encoding="utf-8")
+    settings = json.dumps({"normalizes": model.normalizes})
+    (folder / "pooling" / str(version) / "pooling.json").write_text(settings, encoding="utf-8")
     configs = {step: read_config(folder / step / "config.pbtxt") for step in STEPS}
-    _set_width(configs, model.dimension)
-    for name, value in model.parameters().items():
-        configs["sentence_embedding"].parameters[name].string_value = value
-    configs["pooling"].parameters["normalizes"].string_value = model.parameters()["normalizes"]
+    _complete_ensemble(configs["sentence_embedding"], model, version)
     _add_warm_up(folder, configs, model)
     for step, config in configs.items():
         (folder / step / "config.pbtxt").write_text(text_format.MessageToString(config, as_utf8=True), encoding="utf-8")
@@ -61,12 +68,15 @@ def read_config(path: Path) -> ModelConfig:
     return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())
 
 
-def _set_width(configs: dict[str, ModelConfig], dimension: int) -> None:
-    """Puts the model's dimension where the hand-written configurations say -1 for the last axis of a vector."""
-    for config in configs.values():
-        for tensor in (*config.input, *config.output):
-            if tensor.name in {"token_embeddings", "embedding", "normalized_embedding"}:
-                tensor.dims[-1] = dimension
+def _complete_ensemble(config: ModelConfig, model: ExportedModel, version: int) -> None:
+    """Which model this is, its dimension where the hand-written file says -1, and the versions of its steps."""
+    for name, value in model.parameters().items():
+        config.parameters[name].string_value = value
+    for tensor in config.output:
+        if tensor.name in {"embedding", "normalized_embedding"}:
+            tensor.dims[-1] = model.dimension
+    for step in config.ensemble_scheduling.step:
+        step.model_version = version
 
 
 def _add_warm_up(folder: Path, configs: dict[str, ModelConfig], model: ExportedModel) -> None:

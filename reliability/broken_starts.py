@@ -44,9 +44,9 @@ def _flip(path: Path) -> None:
 
 
 DAMAGES: tuple[tuple[str, str, Callable[[Path], None]], ...] = (
-    ("model.pt, half of it", "encoder/1/model.pt", _halve),
-    ("model.pt, 64 KiB changed", "encoder/1/model.pt", _flip),
-    ("tokenizer.json, half of it", "tokenizer/1/tokenizer.json", _halve),
+    ("model.pt, half of it", "encoder/*/model.pt", _halve),
+    ("model.pt, 64 KiB changed", "encoder/*/model.pt", _flip),
+    ("tokenizer.json, half of it", "tokenizer/*/tokenizer.json", _halve),
 )
 
 
@@ -54,7 +54,7 @@ def try_starts(corpus: Corpus) -> Iterator[BrokenStart]:
     """Breaks one file after another before a start. The export must be there."""
     stack = Stack("chaos-broken-start", START_TIMEOUT_SECONDS=str(_START_TIMEOUT_SECONDS))
     for name, file, damage in DAMAGES:
-        path = stack.repository.resolve() / file
+        (path,) = stack.repository.resolve().glob(file)
         with _broken(path, damage):
             yield _start(stack, name, corpus)
     yield _start(stack, "all files whole again", corpus, must_serve=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bench.modules import load_module
+from bench.modules import load_module, version_folder
 from reliability.findings import Findings
 
 _WIDTH = 8  # of token embeddings; the formulas know no other
@@ -29,9 +29,10 @@ _LARGE = 1e15  # whose square float32 still holds
 
 def try_pure_functions(repository: Path, inputs: int, seed: int) -> list[Findings]:
     """At least so many texts, and as many rows of token embeddings."""
-    tokenization = load_module(repository / "tokenizer" / "1" / "tokenization.py")
-    pooling = load_module(repository / "pooling" / "1" / "mean_pooling.py")
-    tokenizer: Any = Tokenizer.from_file(str(repository / "tokenizer" / "1" / "tokenizer.json"))
+    folder = version_folder(repository, "tokenizer")
+    tokenization = load_module(folder / "tokenization.py")
+    pooling = load_module(version_folder(repository, "pooling") / "mean_pooling.py")
+    tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
     padding_id: int = tokenizer.padding["pad_id"]
     tokenizer.no_padding()
     texts, rows = Findings("tokenizer's functions: texts"), Findings("pooling's functions: rows")

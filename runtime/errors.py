@@ -6,6 +6,7 @@ RuntimeStopped
 ├── TritonMissing     the wheel, the stub or libpython cannot be found or used
 ├── ChildFailed       Triton or the proxy ended again and again before it was ever up
 ├── RepositoryChanged the model's files are not those that the export wrote
+├── ReloadFailed      another model could not take the place of the one that serves, which goes on
 └── NotReady          START_TIMEOUT_SECONDS passed, or there is nothing to serve
 """
 
@@ -36,6 +37,10 @@ class ChildFailed(RuntimeStopped):
 
 class RepositoryChanged(RuntimeStopped):
     """A file of the repository is missing, changed or none of the export's; the message names it."""
+
+
+class ReloadFailed(RuntimeStopped):
+    """Triton did not load the new model; the message says why. What served before goes on."""
 
 
 class NotReady(RuntimeStopped):

@@ -6,20 +6,20 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
+from runtime.control import listening
 from runtime.cores import available_cores
-from runtime.digests import check_digests
 from runtime.errors import NotReady
-from runtime.layout import Layout, check_path
+from runtime.launch_folder import service_folder
+from runtime.layout import Layout
 from runtime.ports import reachable, resolve
 from runtime.processes import Child, Children
 from runtime.readiness import ask, authority, listens
 from runtime.services import POLL_SECONDS, Service
+from runtime.serving import Serving
 from runtime.settings import PROJECT_ROOT, Settings
 from runtime.shared_memory import SharedMemory
-from runtime.steps import Steps
 from runtime.triton_log import TritonLog
 from runtime.triton_server import triton_command, triton_environment
 from runtime.wheel import TritonWheel
@@ -36,18 +36,6 @@ _LONGEST_PAUSE_SECONDS = 2.0  # between questions to a proxy that is not healthy
 async def _first(*futures: "asyncio.Future[Any]", timeout: float | None = None) -> "set[asyncio.Future[Any]]":
     """Those that are done as soon as one is, or after `timeout` seconds."""
     return (await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED))[0]
-
-
-def find_repository(settings: Settings) -> Path:
-    """The folder that MODEL_REPOSITORY leads to now, all links followed.
-
-    Raises `NotReady` where there is none, `TritonMissing` where Triton cannot take its path.
-    """
-    repository = settings.repository.resolve()
-    if not repository.is_dir():
-        raise NotReady(f"MODEL_REPOSITORY names {settings.repository}, which is not there: run `make export`.")
-    check_path(repository, "MODEL_REPOSITORY")
-    return repository
 
 
 class Signals:
@@ -97,11 +85,12 @@ class Launcher:
         code = await self._export()
         if code != 0 or self._signals.stop.is_set():
             return code
-        # Found once: a Triton that is started again must not come up with a model exported meanwhile.
-        self._repository = find_repository(self._settings)
+        folder = service_folder(self._settings.triton_http_port)
+        self._serving = Serving(self._settings, self._triton_door, folder / "models")
         self._shared_memory = SharedMemory()
         try:
-            return await self._serve()
+            async with listening(folder, lambda: self._serving.reload(self._tell)):
+                return await self._serve()
         finally:
             self._shared_memory.close()
 
@@ -131,10 +120,10 @@ class Launcher:
             self._start_triton,
             self._triton_is_up,
             self._tell,
-            on_up=self._log.forget,
+            on_up=self._triton_came_up,
             after_exit=self._shared_memory.clear,
             last_error=lambda: self._log.last_error,
-            broken=Steps().ended,
+            broken=self._serving.lost_step,
         )
         self._proxy = Service("The proxy", self._start_proxy, self._proxy_is_up, self._tell)
         stop = asyncio.create_task(self._signals.stop.wait())
@@ -169,13 +158,14 @@ class Launcher:
 
     def _start_triton(self) -> Child:
         """Raises `RepositoryChanged` for files that are not as they were exported, at each start anew."""
-        check_digests(self._repository)
+        self._serving.prepare()
         self._log.begin()
         command = triton_command(
             self._settings,
             self._wheel,
             self._layout,
-            self._repository,
+            self._serving.folder,
+            self._serving.key,
             self._triton_address,
             self._shared_memory.prefix,
         )
@@ -191,6 +181,10 @@ class Launcher:
             "LOG_LEVEL": self._settings.log_level,
         }
         return self._children.start([sys.executable, "-m", "proxy"], environment=environment, folder=PROJECT_ROOT)
+
+    def _triton_came_up(self) -> None:
+        self._log.forget()
+        self._serving.can_reload = True
 
     async def _triton_is_up(self) -> bool:
         answer = await ask(self._triton_door, self._settings.triton_http_port, "/v2/health/ready")

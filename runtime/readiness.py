@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 ASK_TIMEOUT_SECONDS = 5.0
@@ -25,10 +27,20 @@ class Answer(NamedTuple):
         return found if isinstance(found, dict) else {}
 
 
-async def ask(address: str, port: int, path: str) -> Answer | None:
-    """GET `path` from the numeric `address`; None where nothing (or no HTTP) answers in time."""
+async def ask(
+    address: str,
+    port: int,
+    path: str,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    post: bool = False,
+    seconds: float = ASK_TIMEOUT_SECONDS,
+) -> Answer | None:
+    """GET, or POST without a body, at the numeric `address`; None where nothing (or no HTTP) answers in time."""
+    lines = [f"{'POST' if post else 'GET'} {path} HTTP/1.1", f"Host: {authority(address, port)}", "Connection: close"]
+    lines += ["Content-Length: 0"] if post else []
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     try:
-        return await asyncio.wait_for(_ask(address, port, path), ASK_TIMEOUT_SECONDS)
+        return await asyncio.wait_for(_ask(address, port, "\r\n".join(lines).encode()), seconds)
     except (OSError, EOFError, ValueError, IndexError, asyncio.LimitOverrunError, asyncio.TimeoutError):
         return None
 
@@ -43,10 +55,10 @@ async def listens(address: str, port: int) -> bool:
     return True
 
 
-async def _ask(address: str, port: int, path: str) -> Answer:
+async def _ask(address: str, port: int, head_of_request: bytes) -> Answer:
     reader, writer = await asyncio.open_connection(address, port)
     try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {authority(address, port)}\r\nConnection: close\r\n\r\n".encode())
+        writer.write(head_of_request + b"\r\n\r\n")
         head = await reader.readuntil(b"\r\n\r\n")
         status = int(head.split(b" ", 2)[1])
         length = _CONTENT_LENGTH.search(head)

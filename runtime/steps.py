@@ -12,16 +12,21 @@ class Steps:
 
     def __init__(self) -> None:
         self._triton = 0
-        self._running: dict[int, str] = {}
+        self._running: dict[int, Path] = {}
+
+    def forget(self) -> None:
+        """Which there are is found anew: some were ended, and others started, on purpose."""
+        self._triton = 0
 
     def ended(self, triton: int) -> str:
         """A sentence that names the first step which the Triton of this process id has lost; empty where none is."""
         if triton != self._triton:
             self._triton, self._running = triton, running_steps(triton)
-        lost = [step for process, step in sorted(self._running.items()) if not _runs(process)]
+        # One whose files are served no more was unloaded.
+        lost = [model for process, model in sorted(self._running.items()) if not _runs(process) and model.exists()]
         if not _runs(triton):
             return ""  # its steps have ended with it
-        return f"the process of its step {lost[0]!r} has ended" if lost else ""
+        return f"the process of its step {lost[0].parent.parent.name!r} has ended" if lost else ""
 
 
 def _runs(process: int) -> bool:
@@ -31,8 +36,11 @@ def _runs(process: int) -> bool:
         return False
 
 
-def running_steps(triton: int) -> dict[int, str]:
-    """Process ids of the Python steps of a Triton, with their models' names; empty where it has none, or has ended."""
+def running_steps(triton: int) -> dict[int, Path]:
+    """Process ids of the Python steps of a Triton, each with its model's file; empty where it has none, or has ended.
+
+    A model's file is `<models>/<step>/<version>/<file>`.
+    """
     found = {}
     for entry in _PROC.iterdir():
         if not entry.name.isdigit():
@@ -41,8 +49,7 @@ def running_steps(triton: int) -> dict[int, str]:
             before, _, after = (entry / "stat").read_text(errors="replace").rpartition(")")
             state, parent = after.split()[:2]
             if int(parent) == triton and before.endswith(_STUB[:_COMMAND_LENGTH]) and state not in "ZX":
-                model = (entry / "cmdline").read_text(errors="replace").split("\0")[1]
-                found[int(entry.name)] = Path(model).parent.parent.name
+                found[int(entry.name)] = Path((entry / "cmdline").read_text(errors="replace").split("\0")[1])
         except (FileNotFoundError, ProcessLookupError, IndexError):
             continue  # ended meanwhile
     return found

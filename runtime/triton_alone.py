@@ -10,18 +10,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from runtime.control import listening
 from runtime.cores import available_cores
-from runtime.digests import check_digests
 from runtime.errors import ChildFailed, RuntimeStopped
-from runtime.launcher import DRAINED_SECONDS, GRACE_SECONDS, Signals, find_repository
+from runtime.launch_folder import service_folder
+from runtime.launcher import DRAINED_SECONDS, GRACE_SECONDS, Signals
 from runtime.layout import Layout, lay_out
 from runtime.ports import check_ports, reachable, resolve
 from runtime.processes import Child, Children, describe_exit
 from runtime.readiness import ask, authority
 from runtime.services import INSPECT_SECONDS, POLL_SECONDS
+from runtime.serving import Serving
 from runtime.settings import PROJECT_ROOT, Settings, load_settings
 from runtime.shared_memory import SharedMemory
-from runtime.steps import Steps
 from runtime.triton_log import TritonLog
 from runtime.triton_server import triton_command, triton_environment
 from runtime.wheel import TritonWheel, find_libpython, find_wheel
@@ -54,21 +55,23 @@ async def serve(settings: Settings, wheel: TritonWheel, layout: Layout, tell: Ca
     when Triton or one of its steps ends by itself.
     """
     signals, children, log = Signals(), Children(), TritonLog(tell, settings.log_level)
-    repository = find_repository(settings)
-    check_digests(repository)
     address = resolve(settings.triton_host, "TRITON_HOST", ipv4_only=True)[1]
+    door, port = reachable(address), settings.triton_http_port
+    folder = service_folder(port)
+    serving = Serving(settings, door, folder / "models")
+    serving.prepare()
     shared_memory = SharedMemory()
     child = children.start(
-        triton_command(settings, wheel, layout, repository, address, shared_memory.prefix),
+        triton_command(settings, wheel, layout, serving.folder, serving.key, address, shared_memory.prefix),
         environment=triton_environment(wheel, layout, settings.encoder_threads or available_cores()),
         folder=layout.work,
         show=log.read,
     )
     stop = asyncio.create_task(signals.stop.wait())
-    door, port = reachable(address), settings.triton_http_port
-    watch = asyncio.create_task(_watch(door, port, repository.name, child.process.pid, tell))
+    watch = asyncio.create_task(_watch(door, port, serving, child.process.pid, tell))
     try:
-        await asyncio.wait((stop, child.exited, watch), return_when=asyncio.FIRST_COMPLETED)
+        async with listening(folder, lambda: serving.reload(tell)):
+            await asyncio.wait((stop, child.exited, watch), return_when=asyncio.FIRST_COMPLETED)
         if child.exited.done():
             raise ChildFailed(f"Triton {describe_exit(child.exited.result())}.")
         if watch.done():
@@ -81,13 +84,13 @@ async def serve(settings: Settings, wheel: TritonWheel, layout: Layout, tell: Ca
         shared_memory.close()
 
 
-async def _watch(address: str, port: int, repository: str, triton: int, tell: Callable[[str], None]) -> str:
+async def _watch(address: str, port: int, serving: Serving, triton: int, tell: Callable[[str], None]) -> str:
     """Says when Triton is ready; answers why it is of no use any more."""
     while (answer := await ask(address, port, "/v2/health/ready")) is None or answer.status != 200:
         await asyncio.sleep(POLL_SECONDS)
-    tell(f"Triton serves {repository} on {authority(address, port)}.")
-    steps = Steps()
-    while not (why := steps.ended(triton)):
+    tell(f"Triton serves {serving.repository.name} on {authority(address, port)}.")
+    serving.can_reload = True
+    while not (why := serving.lost_step(triton)):
         await asyncio.sleep(INSPECT_SECONDS)
     return why
 

@@ -1,7 +1,6 @@
 """Triton's command line and environment."""
 
 import os
-import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,22 +17,33 @@ EXIT_TIMEOUT_SECONDS = 3
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-# Parts of Triton's protocol that nobody here needs, and that would hand out the server: loading and unloading models,
-# reading and writing this machine's shared memory, tracing, and what is logged.
+# Parts of Triton's protocol that would hand out the server: loading and unloading models, which its launcher alone
+# does, reading and writing this machine's shared memory, tracing, and what is logged.
+UNLOCK = "unlock"
 _SHUT = "model-repository,shared-memory,trace,logging"
 
 
 def triton_command(
-    settings: Settings, wheel: TritonWheel, layout: Layout, repository: Path, address: str, shared_memory_prefix: str
+    settings: Settings,
+    wheel: TritonWheel,
+    layout: Layout,
+    models: Path,
+    key: str,
+    address: str,
+    shared_memory_prefix: str,
 ) -> list[str]:
-    """The arguments for a Triton that serves `repository` on the numeric `address`."""
-    lock = f"{_SHUT}:unlock={secrets.token_urlsafe()}"  # nobody is told the key, and the next start has another
+    """The arguments for a Triton that serves the folder `models` on the numeric `address`.
+
+    Who sends `key` as the header `UNLOCK` may load other models.
+    """
+    lock = f"{_SHUT}:{UNLOCK}={key}"
     return [
         str(wheel.server),
-        f"--model-repository={repository}",
+        f"--model-repository={models}",
         f"--backend-directory={layout.backends}",
         "--disable-auto-complete-config",
-        "--model-control-mode=none",
+        "--model-control-mode=explicit",
+        "--load-model=*",
         "--strict-readiness=true",
         f"--http-address={address}",
         f"--http-port={settings.triton_http_port}",

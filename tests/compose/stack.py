@@ -76,7 +76,7 @@ class Stack:
     def exported(self) -> str:
         """Which export is in force: its path, and the inode and time of change of the encoder in it."""
         link = "/models/exported/model_repository"
-        return self.execute("triton", "sh", "-c", f"readlink -f {link}; stat -L -c '%i %Z' {link}/encoder/1/model.pt")
+        return self.execute("triton", "sh", "-c", f"readlink -f {link}; stat -L -c '%i %Z' {link}/encoder/*/model.pt")
 
     def leftovers(self) -> dict[str, list[str]]:
         """What the engine still has of this project, by kind."""

@@ -131,7 +131,7 @@ def test_a_step_that_is_killed_comes_back_with_another_triton(small_stand_in: Pa
         for step in ("tokenizer", "encoder", "pooling"):
             (triton,) = pids(service.process.pid, is_triton)
             wait_until(lambda: len(running_steps(triton)) == 3)  # noqa: B023
-            stub = {name: pid for pid, name in running_steps(triton).items()}[step]
+            stub = {model.parent.parent.name: pid for pid, model in running_steps(triton).items()}[step]
             wait_for_status(f"{service.proxy}/health", 200)
             time.sleep(1)  # until the launcher has seen the steps of this Triton
             os.kill(stub, signal.SIGKILL)

@@ -1,6 +1,7 @@
 """Triton's adapter to mean pooling: `token_embeddings` `[N, S, D]` to one vector a text."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
@@ -9,8 +10,9 @@ from mean_pooling import mean_pool, normalize
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
-        parameters = json.loads(args["model_config"])["parameters"]
-        self.normalizes = parameters["normalizes"]["string_value"] == "true"  # the model has a Normalize module
+        # Beside this file, not in the configuration, which all versions that are loaded share.
+        settings = json.loads((Path(args["model_repository"]) / args["model_version"] / "pooling.json").read_text())
+        self.normalizes = settings["normalizes"]  # the model has a Normalize module
 
     def execute(self, requests: list[Any]) -> list[Any]:
         return [self.respond(request) for request in requests]

@@ -2,6 +2,7 @@
 
 import doctest
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,13 @@ def embeddings_and_mask(texts: int = 5, length: int = 9, width: int = 8) -> tupl
     lengths = generator.integers(1, length + 1, texts)
     mask = (np.arange(length) < lengths[:, None]).astype(np.int64)
     return generator.normal(size=(texts, length, width)).astype(np.float32) * 3, mask
+
+
+def initialize(step: Any, folder: Path, normalizes: bool) -> None:
+    """As Triton does with version 1, whose folder the export filled."""
+    (folder / "1").mkdir()
+    (folder / "1" / "pooling.json").write_text(json.dumps({"normalizes": normalizes}))
+    step.initialize({"model_repository": str(folder), "model_version": "1"})
 
 
 def test_the_examples_in_the_docstrings(load: Load) -> None:
@@ -46,9 +54,9 @@ def test_an_empty_mask_and_a_zero_vector_stay_zero(load: Load) -> None:
     assert not mean_pooling.normalize(mean)[2].any()
 
 
-def test_a_mask_of_another_shape_fails_its_own_request_alone(load: Load) -> None:
+def test_a_mask_of_another_shape_fails_its_own_request_alone(load: Load, tmp_path: Path) -> None:
     step = load("pooling", "model").TritonPythonModel()
-    step.initialize({"model_config": json.dumps({"parameters": {"normalizes": {"string_value": "true"}}})})
+    initialize(step, tmp_path, normalizes=True)
     embeddings, mask = embeddings_and_mask()
     asked = ["embedding"]
     bad = FakeRequest(asked, token_embeddings=embeddings, attention_mask=mask[:, :-1])
@@ -60,10 +68,10 @@ def test_a_mask_of_another_shape_fails_its_own_request_alone(load: Load) -> None
     assert len(answered.output_tensors()) == 1
 
 
-@pytest.mark.parametrize("normalizes", ["true", "false"])
-def test_the_adapter_gives_the_outputs_asked_for(load: Load, normalizes: str) -> None:
+@pytest.mark.parametrize("normalizes", [True, False])
+def test_the_adapter_gives_the_outputs_asked_for(load: Load, tmp_path: Path, normalizes: bool) -> None:
     step = load("pooling", "model").TritonPythonModel()
-    step.initialize({"model_config": json.dumps({"parameters": {"normalizes": {"string_value": normalizes}}})})
+    initialize(step, tmp_path, normalizes)
     embeddings, mask = embeddings_and_mask()
     both = FakeRequest(["embedding", "normalized_embedding"], token_embeddings=embeddings, attention_mask=mask)
     one = FakeRequest(["embedding"], token_embeddings=embeddings[:1], attention_mask=mask[:1])
@@ -74,6 +82,6 @@ def test_the_adapter_gives_the_outputs_asked_for(load: Load, normalizes: str) ->
     assert sorted(first) == ["embedding", "normalized_embedding"]
     assert sorted(second) == ["embedding"]
     lengths = np.linalg.norm(first["embedding"], axis=1)
-    assert np.allclose(lengths, 1) == (normalizes == "true")
+    assert np.allclose(lengths, 1) == normalizes
     np.testing.assert_allclose(np.linalg.norm(first["normalized_embedding"], axis=1), 1, atol=TOLERANCE)
     np.testing.assert_allclose(second["embedding"], first["embedding"][:1], atol=TOLERANCE)

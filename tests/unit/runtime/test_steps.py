@@ -28,12 +28,23 @@ def stubs(tmp_path: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
         process.communicate()
 
 
-def test_a_step_that_ended_is_named(stubs: dict[str, subprocess.Popen[bytes]]) -> None:
+def test_a_step_that_ended_is_named(tmp_path: Path, stubs: dict[str, subprocess.Popen[bytes]]) -> None:
     wait_until(lambda: len(running_steps(os.getpid())) == 2)
-    assert running_steps(os.getpid()) == {process.pid: name for name, process in stubs.items()}
+    models = {process.pid: tmp_path / name / "1" / "model.py" for name, process in stubs.items()}
+    assert running_steps(os.getpid()) == models
     steps = Steps()
     assert steps.ended(os.getpid()) == ""
     stubs["pooling"].kill()  # and not reaped, as a Triton that is busy does not
     wait_until(lambda: len(running_steps(os.getpid())) == 1)
     assert steps.ended(os.getpid()) == "the process of its step 'pooling' has ended"
     assert Steps().ended(os.getpid()) == "", "another Triton begins anew"
+
+
+def test_a_step_that_is_served_no_more_is_not_lost(tmp_path: Path, stubs: dict[str, subprocess.Popen[bytes]]) -> None:
+    wait_until(lambda: len(running_steps(os.getpid())) == 2)
+    steps = Steps()
+    assert steps.ended(os.getpid()) == ""
+    (tmp_path / "pooling" / "1" / "model.py").unlink()
+    stubs["pooling"].kill()
+    wait_until(lambda: len(running_steps(os.getpid())) == 1)
+    assert steps.ended(os.getpid()) == ""
