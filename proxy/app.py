@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from proxy.access_log import AccessLog
+from proxy.admission import AdmittingEmbedder
 from proxy.answers import LastResort, install_error_answers
 from proxy.api_keys import ApiKeys, describe_keys
 from proxy.batching import BatchingEmbedder
@@ -26,7 +27,8 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
     """The proxy for these settings, in front of `embedder` or, without one, of the Triton that the settings name."""
     if embedder is None:
         engine = TritonEmbedder(TritonClient(settings.triton_url), settings.expected_model_name)
-        embedder = BatchingEmbedder(engine, settings.calls_in_flight, settings.call_tokens)
+        batching = BatchingEmbedder(engine, settings.calls_in_flight, settings.call_tokens)
+        embedder = AdmittingEmbedder(batching, settings.max_texts_in_hand)
         if settings.cache_mb > 0:
             embedder = CachingEmbedder(embedder, ProcessWatch(settings.triton_url), settings.cache_mb)
 

@@ -2,9 +2,9 @@
 
 import asyncio
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 
 from proxy.answers import failure, json_answer
 from proxy.cache import CachingEmbedder
@@ -27,7 +27,7 @@ _HEALTH_SECONDS = 5.0
 
 _UNAVAILABLE: dict[str, Any] = {
     "model": ErrorResponse,
-    "description": "The engine is not ready, away or overloaded.",
+    "description": "The engine is not ready, away or overloaded, or the service is full or stopping.",
     "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}},
 }
 _FAILURES: dict[int | str, dict[str, Any]] = {
@@ -41,27 +41,41 @@ _BODY_FAILURES: dict[int | str, dict[str, Any]] = {
     **_FAILURES,
 }
 
+_Timeout = Annotated[
+    float | None,
+    Header(
+        alias="x-request-timeout",
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds after which the client needs no answer; the service's own deadline, where that is sooner.",
+        examples=[2.5],
+    ),
+]
+
 
 def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
     """The routes, bound to what answers them. A response is written by hand: its model is for the schema alone."""
     routes = APIRouter()
 
-    def deadline(seconds: float = deadline_seconds) -> float:
+    def deadline(seconds: float | None = None) -> float:
+        seconds = deadline_seconds if seconds is None else min(seconds, deadline_seconds)
         return asyncio.get_running_loop().time() + seconds
 
     @routes.post("/api/v1/embed", response_model=EmbedResponse, responses=_BODY_FAILURES, tags=["embedding"])
-    async def embed(query: EmbedRequest, request: Request) -> Response:
+    async def embed(query: EmbedRequest, request: Request, x_request_timeout: _Timeout = None) -> Response:
         """Embeds one text."""
         request.state.text_count = 1
-        embeddings = await unless_disconnected(request, embedder.embed([query.text], query.normalize, deadline()))
+        until = deadline(x_request_timeout)
+        embeddings = await unless_disconnected(request, embedder.embed([query.text], query.normalize, until))
         model = embeddings.model
         return json_answer({"embedding": embeddings.vectors[0], "dim": model.dimension, "version": model.version})
 
     @routes.post("/api/v1/embed-batch", response_model=EmbedBatchResponse, responses=_BODY_FAILURES, tags=["embedding"])
-    async def embed_batch(query: EmbedBatchRequest, request: Request) -> Response:
+    async def embed_batch(query: EmbedBatchRequest, request: Request, x_request_timeout: _Timeout = None) -> Response:
         """Embeds several texts at once."""
         request.state.text_count = len(query.texts)
-        embeddings = await unless_disconnected(request, embedder.embed(query.texts, query.normalize, deadline()))
+        until = deadline(x_request_timeout)
+        embeddings = await unless_disconnected(request, embedder.embed(query.texts, query.normalize, until))
         model = embeddings.model
         return json_answer(
             {
@@ -84,7 +98,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
     async def health(request: Request) -> Response:
         """Says ok only while a text sent now would be embedded."""
         try:
-            model = await embedder.check(deadline(min(_HEALTH_SECONDS, deadline_seconds)))
+            model = await embedder.check(deadline(_HEALTH_SECONDS))
         except EmbeddingError as error:
             # Whatever the reason, the answer to "are you well" is one status.
             request.state.failure = str(error)
