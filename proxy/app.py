@@ -20,6 +20,7 @@ from proxy.invalid_requests import install_invalid_request_answers
 from proxy.process_watch import ProcessWatch
 from proxy.security_headers import SecurityHeaders
 from proxy.settings import Settings
+from proxy.stopping import Stopping
 from proxy.triton_client import TritonClient
 
 
@@ -61,6 +62,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
     if keys := settings.api_keys + settings.api_keys_file:
         app.add_middleware(ApiKeys, keys=keys)  # inside of CORS: a browser's preflight brings no key
         describe_keys(app)
+    app.add_middleware(Stopping)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
