@@ -6,6 +6,8 @@ from proxy.embedder import Embedder, Embeddings
 from proxy.errors import ServiceFull
 from proxy.model import ServedModel
 
+FULL = "The service has as many texts in hand as it takes on."
+
 
 class AdmittingEmbedder:
     """An `Embedder` around another one, which holds at most `places` texts at a time.
@@ -44,7 +46,7 @@ class AdmittingEmbedder:
     async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:
         """One vector for each text. Raises `ServiceFull` where no places are free for all of them."""
         if len(texts) > self._free:
-            raise ServiceFull("The service has as many texts in hand as it takes on.")
+            raise ServiceFull(FULL)
         self._free -= len(texts)
         try:
             return await self._embedder.embed(texts, normalize, deadline)

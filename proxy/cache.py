@@ -124,6 +124,14 @@ class CachingEmbedder:
                 self._leave(flight)
         return Embeddings(np.stack([found[key] for key in keys]), model)
 
+    def missing(self, texts: Sequence[str], normalize: bool) -> int:
+        """How many of these texts would be computed: neither remembered nor under way."""
+        if self._current is None or self._current[0] != self._watch.process:
+            return len(texts)
+        version = self._current[1].version
+        keys = {(version, normalize, text) for text in texts}
+        return sum(key not in self._vectors and key not in self._flights for key in keys)
+
     def _start(self, keys: list[_Key], normalize: bool, deadline: float) -> _Flight:
         flight = _Flight(asyncio.create_task(self._compute([text for _, _, text in keys], normalize, deadline)))
         flight.keys = keys

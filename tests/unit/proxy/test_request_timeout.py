@@ -2,7 +2,6 @@
 
 import asyncio
 
-import httpx
 import pytest
 from aiohttp import web
 
@@ -96,7 +95,7 @@ async def test_both_routes_describe_it(triton: FakeTriton) -> None:
             assert parameter["description"]
 
 
-async def test_the_places_of_a_client_that_hung_up_are_free(triton: FakeTriton) -> None:
+async def test_the_places_of_a_request_that_was_broken_off_are_free(triton: FakeTriton) -> None:
     """Over the whole proxy: a full service takes texts again as soon as those that filled it are gone."""
     triton.infer_with = never
     settings = Settings(triton_url=triton.url, max_texts_in_hand=100, cache_mb=0)
@@ -110,7 +109,6 @@ async def test_the_places_of_a_client_that_hung_up_are_free(triton: FakeTriton) 
             assert refused.json() == {"detail": "The service has as many texts in hand as it takes on."}
         assert (await client.get("/api/v1/model-info")).status_code == 200
         full.cancel()
-        with pytest.raises((asyncio.CancelledError, httpx.HTTPError)):
-            await full
+        await asyncio.gather(full, return_exceptions=True)
         answer = await client.post(EMBED, json=BODY, headers={"X-Request-Timeout": "0.05"})
         assert answer.status_code == 504, "taken on, and not refused"
