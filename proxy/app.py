@@ -24,6 +24,9 @@ from proxy.settings import Settings
 from proxy.stopping import Stopping
 from proxy.triton_client import TritonClient
 
+# Of the deadline, what may pass before a queue counts as slow: the rest is for what was let in until then.
+_PATIENCE = 0.5
+
 
 def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
     """The proxy for these settings, in front of `embedder` or, without one, of the Triton that the settings name."""
@@ -31,7 +34,9 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
     if embedder is None:
         engine = TritonEmbedder(TritonClient(settings.triton_url), settings.expected_model_name)
         batching = BatchingEmbedder(engine, settings.calls_in_flight, settings.call_tokens)
-        embedder = admitting = AdmittingEmbedder(batching, settings.max_texts_in_hand)
+        embedder = admitting = AdmittingEmbedder(
+            batching, settings.max_texts_in_hand, settings.deadline_seconds * _PATIENCE
+        )
         if settings.cache_mb > 0:
             embedder = CachingEmbedder(admitting, ProcessWatch(settings.triton_url), settings.cache_mb)
 

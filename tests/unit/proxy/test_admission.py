@@ -11,8 +11,10 @@ from proxy.admission import AdmittingEmbedder
 from proxy.batching import BatchingEmbedder
 from proxy.embedder import Embeddings
 from proxy.errors import DeadlineExceeded, EngineFailed, ServiceFull
+from proxy.schemas import MAX_TEXTS
 from tests.contract.fake_embedder import encode
 from tests.unit.proxy.slow_embedder import SlowEmbedder
+from tests.waiting import until
 
 PLACES = 10
 
@@ -39,7 +41,7 @@ def numbered(count: int) -> list[str]:
 def test_what_would_go_past_the_places_is_refused_whole_and_at_once() -> None:
     async def test() -> None:
         engine = SlowEmbedder()
-        admitting = AdmittingEmbedder(engine, PLACES)
+        admitting = AdmittingEmbedder(engine, PLACES, 10)
         held = [ask(admitting, *numbered(6)), ask(admitting, "a", "b")]
         await turn()
         assert admitting.free == 2
@@ -62,7 +64,7 @@ def test_a_request_that_ends_in_any_way_gives_its_places_back() -> None:
     async def test() -> None:
         engine = SlowEmbedder()
         engine.failures["bad"] = EngineFailed("no")
-        admitting = AdmittingEmbedder(BatchingEmbedder(engine, calls=1, tokens=64), PLACES)
+        admitting = AdmittingEmbedder(BatchingEmbedder(engine, calls=1, tokens=64), PLACES, 10)
         answered, failed = ask(admitting, "good"), ask(admitting, "bad", "b")
         late, gone = ask(admitting, "late", "c", "d", seconds=0.01), ask(admitting, "gone", "e", "f", "g")
         await turn()
@@ -87,7 +89,7 @@ def test_a_request_that_ends_in_any_way_gives_its_places_back() -> None:
 def test_a_full_service_is_still_well() -> None:
     async def test() -> None:
         engine = SlowEmbedder()
-        admitting = AdmittingEmbedder(engine, PLACES)
+        admitting = AdmittingEmbedder(engine, PLACES, 10)
         held = ask(admitting, *numbered(PLACES))
         await turn()
         assert admitting.free == 0
@@ -95,5 +97,27 @@ def test_a_full_service_is_still_well() -> None:
         assert await admitting.check(soon) == await admitting.model(soon) == engine.served
         engine.release()
         await held
+
+    run(test())
+
+
+def test_a_queue_that_moves_slowly_is_full_with_one_largest_batch() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        admitting = AdmittingEmbedder(engine, 3 * MAX_TEXTS, patience_seconds=0.05)
+        held = [ask(admitting, *numbered(MAX_TEXTS)), ask(admitting, "a")]
+        await turn()
+        assert admitting.free == 2 * MAX_TEXTS - 1
+        await until(lambda: admitting.free == 0)
+        with pytest.raises(ServiceFull):
+            await ask(admitting, "b")
+        held.pop().cancel()
+        held.pop().cancel()
+        await turn()
+        assert admitting.free == 3 * MAX_TEXTS
+        last = ask(admitting, "c")
+        await until(lambda: admitting.free == MAX_TEXTS - 1)
+        assert not last.done()
+        last.cancel()
 
     run(test())
