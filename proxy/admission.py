@@ -4,11 +4,16 @@ import asyncio
 from collections.abc import Sequence
 
 from proxy.embedder import Embedder, Embeddings
-from proxy.errors import ServiceFull
+from proxy.errors import DeadlineExceeded, ServiceFull
 from proxy.model import ServedModel
-from proxy.schemas import MAX_TEXTS
 
 FULL = "The service has as many texts in hand as it takes on."
+
+# Of the speed that is known, what the newest answer counts; so the last twenty or so tell it.
+_NEWEST = 0.1
+_LEAST_SECONDS = 0.001
+# About as many queries as go into one call to the engine: with fewer in hand it would not be used in full.
+_FEWEST = 32
 
 
 class AdmittingEmbedder:
@@ -17,8 +22,9 @@ class AdmittingEmbedder:
     A request takes a place for each of its texts, or is refused whole, and gives them back however it ends: with an
     answer, an error, a deadline, or because nobody waits for it any more. A check takes none.
 
-    How long a place is held depends on the texts and on what else the machine does. So where the oldest request has
-    waited for longer than `patience_seconds`, the texts of one largest batch are as many as there are places.
+    How long the texts in hand take depends on their lengths and on what else the machine does. So there are fewer
+    places where the latest answers show that all would take longer than `patience_seconds`; but a service with nothing
+    in hand has them all.
     """
 
     def __init__(self, embedder: Embedder, places: int, patience_seconds: float) -> None:
@@ -27,14 +33,15 @@ class AdmittingEmbedder:
         self._places = places
         self._patience = patience_seconds
         self._in_hand = 0
-        self._begun: dict[object, float] = {}  # when each request in hand came, the oldest first
+        self._speed: float | None = None  # texts a second, as the latest answers show it
 
     @property
     def free(self) -> int:
         """Texts that would be taken now."""
-        oldest = next(iter(self._begun.values()), None)
-        slow = oldest is not None and asyncio.get_running_loop().time() - oldest > self._patience
-        return max(0, (min(self._places, MAX_TEXTS) if slow else self._places) - self._in_hand)
+        places = self._places
+        if self._in_hand and self._speed is not None:
+            places = min(places, max(_FEWEST, int(self._speed * self._patience)))
+        return max(0, places - self._in_hand)
 
     async def open(self) -> None:
         """Opens the embedder."""
@@ -56,11 +63,19 @@ class AdmittingEmbedder:
         """One vector for each text. Raises `ServiceFull` where no places are free for all of them."""
         if len(texts) > self.free:
             raise ServiceFull(FULL)
-        request = object()
-        self._begun[request] = asyncio.get_running_loop().time()
         self._in_hand += len(texts)
+        before, begun = self._in_hand, asyncio.get_running_loop().time()
         try:
-            return await self._embedder.embed(texts, normalize, deadline)
+            answer = await self._embedder.embed(texts, normalize, deadline)
+        except DeadlineExceeded:
+            self._learn(before, begun)
+            raise
         finally:
             self._in_hand -= len(texts)
-            del self._begun[request]
+        self._learn(before, begun)
+        return answer
+
+    def _learn(self, texts: int, begun: float) -> None:
+        """So many were in hand when the request came, and it took until now: about as long as all of them."""
+        seen = texts / max(asyncio.get_running_loop().time() - begun, _LEAST_SECONDS)
+        self._speed = seen if self._speed is None else self._speed + _NEWEST * (seen - self._speed)

@@ -24,8 +24,8 @@ from proxy.settings import Settings
 from proxy.stopping import Stopping
 from proxy.triton_client import TritonClient
 
-# Of the deadline, what may pass before a queue counts as slow: the rest is for what was let in until then.
-_PATIENCE = 0.5
+# Of the deadline, what the texts in hand may take: a batch waits longer than the single texts that pass it.
+_PATIENCE = 0.25
 
 
 def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:

@@ -14,7 +14,6 @@ from proxy.errors import DeadlineExceeded, EngineFailed, ServiceFull
 from proxy.schemas import MAX_TEXTS
 from tests.contract.fake_embedder import encode
 from tests.unit.proxy.slow_embedder import SlowEmbedder
-from tests.waiting import until
 
 PLACES = 10
 
@@ -101,23 +100,64 @@ def test_a_full_service_is_still_well() -> None:
     run(test())
 
 
-def test_a_queue_that_moves_slowly_is_full_with_one_largest_batch() -> None:
+async def answered(admitting: AdmittingEmbedder, engine: SlowEmbedder, seconds: float) -> None:
+    """One text that took so long."""
+    engine.hold()
+    task = ask(admitting, "learned")
+    await asyncio.sleep(seconds)
+    engine.release()
+    await task
+    engine.hold()
+
+
+@pytest.mark.parametrize(("patience", "places"), [(1e-9, 32), (1e9, 200)], ids=["too slow", "fast enough"])
+def test_what_is_too_slow_for_its_deadlines_takes_on_less(patience: float, places: int) -> None:
     async def test() -> None:
         engine = SlowEmbedder()
-        admitting = AdmittingEmbedder(engine, 3 * MAX_TEXTS, patience_seconds=0.05)
-        held = [ask(admitting, *numbered(MAX_TEXTS)), ask(admitting, "a")]
+        admitting = AdmittingEmbedder(engine, 200, patience)
+        await answered(admitting, engine, 0)
+        held = ask(admitting, "a", "b")
         await turn()
-        assert admitting.free == 2 * MAX_TEXTS - 1
-        await until(lambda: admitting.free == 0)
+        assert admitting.free == places - 2
+        engine.release()
+        await held
+
+    run(test())
+
+
+def test_with_nothing_in_hand_the_largest_batch_is_taken_however_slow_it_was() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        admitting = AdmittingEmbedder(engine, MAX_TEXTS, patience_seconds=1e-9)
+        await answered(admitting, engine, 0)
+        batch = ask(admitting, *numbered(MAX_TEXTS))
+        await turn()
+        assert not batch.done()
         with pytest.raises(ServiceFull):
-            await ask(admitting, "b")
-        held.pop().cancel()
-        held.pop().cancel()
+            await ask(admitting, "a")
+        engine.release()
+        await batch
+
+    run(test())
+
+
+def test_the_speed_is_learned_anew() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        admitting = AdmittingEmbedder(engine, 200, patience_seconds=1)
+        await answered(admitting, engine, 0.05)  # 20 texts a second, at most
+        held = ask(admitting, "a")
         await turn()
-        assert admitting.free == 3 * MAX_TEXTS
-        last = ask(admitting, "c")
-        await until(lambda: admitting.free == MAX_TEXTS - 1)
-        assert not last.done()
-        last.cancel()
+        assert admitting.free == 31
+        engine.release()
+        await held
+        for _ in range(100):
+            await ask(admitting, *numbered(10))
+        engine.hold()
+        held = ask(admitting, "a")
+        await turn()
+        assert admitting.free == 199
+        engine.release()
+        await held
 
     run(test())
