@@ -25,7 +25,7 @@ from reliability.verdicts import Verdict
 DEADLINE_SECONDS = 5.0
 TIMES = 5
 PROCESSES = 2  # that send; one would have to fight for its turn on the processor with the service
-CLIENTS = 64  # whose answers tell what the service can carry
+CLIENTS = 32  # whose answers tell what the service can carry
 FULL_SPEED = 0.95  # of the answers a second before
 BACK_SECONDS = 2.0
 REFUSAL_SECONDS = 0.01
