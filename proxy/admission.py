@@ -12,8 +12,8 @@ FULL = "The service has as many texts in hand as it takes on."
 # Of the speed that is known, what the newest answer counts; so the last twenty or so tell it.
 _NEWEST = 0.1
 _LEAST_SECONDS = 0.001
-# About as many queries as go into one call to the engine: with fewer in hand it would not be used in full.
-_FEWEST = 32
+# About as many queries as two calls to the engine take, one under way and one to follow: with fewer it would pause.
+_FEWEST = 64
 
 
 class AdmittingEmbedder:

@@ -110,7 +110,7 @@ async def answered(admitting: AdmittingEmbedder, engine: SlowEmbedder, seconds: 
     engine.hold()
 
 
-@pytest.mark.parametrize(("patience", "places"), [(1e-9, 32), (1e9, 200)], ids=["too slow", "fast enough"])
+@pytest.mark.parametrize(("patience", "places"), [(1e-9, 64), (1e9, 200)], ids=["too slow", "fast enough"])
 def test_what_is_too_slow_for_its_deadlines_takes_on_less(patience: float, places: int) -> None:
     async def test() -> None:
         engine = SlowEmbedder()
@@ -148,7 +148,7 @@ def test_the_speed_is_learned_anew() -> None:
         await answered(admitting, engine, 0.05)  # 20 texts a second, at most
         held = ask(admitting, "a")
         await turn()
-        assert admitting.free == 31
+        assert admitting.free == 63
         engine.release()
         await held
         for _ in range(100):
