@@ -59,7 +59,7 @@ class Settings(BaseSettings):
         # queries, 200 texts of 38 tokens or 60 of 128 in a second: 512 texts take 1, 2.5 or 9 s.
         default=512,
         ge=MAX_TEXTS,  # a service at rest takes the largest batch
-        description="Texts waiting or being computed at one time; a request that goes past it gets a 503.",
+        description="Most texts that wait or are computed at one time; a request that goes past it gets a 503.",
     )
     calls_in_flight: int = Field(
         default=1,
