@@ -75,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     started = time.monotonic()
     try:
-        runs, starts = asyncio.run(try_all(SHORT if options.short else FULL))
         flooded = overload.run(options.short)
+        runs, starts = asyncio.run(try_all(SHORT if options.short else FULL))
     except NotRunning as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -230,7 +230,10 @@ def table(document: dict[str, Any]) -> list[list[str]]:
 def run(short: bool) -> dict[str, Any]:
     """A service of its own under overload; the JSON of it. Raises `NotRunning`."""
     with running("overload", CACHE_MB="0", DEADLINE_SECONDS=f"{DEADLINE_SECONDS:g}") as stack:
-        corpus = learn(stack.url, _TEXTS)
+        try:
+            corpus = learn(stack.url, _TEXTS)
+        except OSError as error:
+            raise NotRunning(f"The service did not answer at rest ({error}): {stack.log}") from error
         return summarize(overload(stack, corpus, SHORT if short else FULL))
 
 
