@@ -10,10 +10,9 @@ import uvicorn
 from proxy.app import create_app
 from proxy.http_protocol import protocol_for
 from proxy.logs import configure_logging
+from proxy.server import STOP_SECONDS, Server
 from proxy.settings import InvalidSettings, Settings, read_settings
 
-# Requests under way at SIGTERM get this long; the whole service is to stop within 5 s.
-_SHUTDOWN_SECONDS = 4
 # nginx keeps connections to its upstream for 60 s. The side that closes first must be the client's, or a request can
 # meet a connection that is being closed.
 _IDLE_SECONDS = 75
@@ -70,11 +69,11 @@ def main() -> int:
         access_log=False,
         server_header=False,
         timeout_keep_alive=_IDLE_SECONDS,
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
     )
     # uvicorn raises the signal once more when it has shut down in good order.
     with listener, suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
     return 0
 
 

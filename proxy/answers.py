@@ -16,6 +16,7 @@ from proxy.errors import (
     EngineOverloaded,
     EngineUnavailable,
     InvalidText,
+    ServiceFull,
     UnexpectedModel,
 )
 
@@ -25,6 +26,7 @@ STATUSES: dict[type[EmbeddingError], HTTPStatus] = {
     EngineUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     EngineOverloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     UnexpectedModel: HTTPStatus.SERVICE_UNAVAILABLE,
+    ServiceFull: HTTPStatus.SERVICE_UNAVAILABLE,
     DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     EngineFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
     InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from proxy.access_log import AccessLog
+from proxy.admission import AdmittingEmbedder
 from proxy.answers import LastResort, install_error_answers
 from proxy.api_keys import ApiKeys, describe_keys
 from proxy.batching import BatchingEmbedder
@@ -14,6 +15,7 @@ from proxy.body_limit import BodyLimit
 from proxy.cache import CachingEmbedder
 from proxy.described_errors import ANYWHERE
 from proxy.description import TAGS, describe
+from proxy.door import Door
 from proxy.embedder import Embedder
 from proxy.endpoints import make_cache_route, make_routes
 from proxy.engine import TritonEmbedder
@@ -22,16 +24,24 @@ from proxy.pages import add_pages
 from proxy.process_watch import ProcessWatch
 from proxy.security_headers import SecurityHeaders
 from proxy.settings import Settings
+from proxy.stopping import Stopping
 from proxy.triton_client import TritonClient
+
+# Of the deadline, what the texts in hand may take: a batch waits longer than the single texts that pass it.
+_PATIENCE = 0.25
 
 
 def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
     """The proxy for these settings, in front of `embedder` or, without one, of the Triton that the settings name."""
+    admitting: AdmittingEmbedder | None = None
     if embedder is None:
         engine = TritonEmbedder(TritonClient(settings.triton_url), settings.expected_model_name)
-        embedder = BatchingEmbedder(engine, settings.calls_in_flight, settings.call_tokens)
+        batching = BatchingEmbedder(engine, settings.calls_in_flight, settings.call_tokens)
+        embedder = admitting = AdmittingEmbedder(
+            batching, settings.max_texts_in_hand, settings.deadline_seconds * _PATIENCE
+        )
         if settings.cache_mb > 0:
-            embedder = CachingEmbedder(embedder, ProcessWatch(settings.triton_url), settings.cache_mb)
+            embedder = CachingEmbedder(admitting, ProcessWatch(settings.triton_url), settings.cache_mb)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -58,17 +68,21 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
     )
     add_pages(app)
     app.include_router(make_routes(embedder, settings.deadline_seconds))
-    if isinstance(embedder, CachingEmbedder):
-        app.include_router(make_cache_route(embedder))
+    cache = embedder if isinstance(embedder, CachingEmbedder) else None
+    if cache is not None:
+        app.include_router(make_cache_route(cache))
     install_error_answers(app)
     install_invalid_request_answers(app)
 
     # The one added last is the outermost: everything is logged, and every answer has its CORS headers.
     app.add_middleware(LastResort)
+    if admitting is not None:
+        app.add_middleware(Door, admitting=admitting, cache=cache)
     app.add_middleware(BodyLimit, max_mib=settings.max_body_mb)
     if keys := settings.api_keys + settings.api_keys_file:
         app.add_middleware(ApiKeys, keys=keys)  # inside of CORS: a browser's preflight brings no key
         describe_keys(app)
+    app.add_middleware(Stopping)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,

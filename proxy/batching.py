@@ -107,10 +107,17 @@ class BatchingEmbedder:
             self._waiting.pop(request, None)
 
     def _start_calls(self) -> None:
+        self._drop_overdue()
         while self._waiting and len(self._under_way) < self._calls:
             task = asyncio.create_task(self._run(self._next_call()))
             self._under_way.add(task)
             task.add_done_callback(self._call_ended)
+
+    def _drop_overdue(self) -> None:
+        """Forgets requests whose deadline has passed, though their callers may not have had their turn to notice."""
+        now = asyncio.get_running_loop().time()
+        for request in [request for request in self._waiting if request.deadline <= now or request.done.done()]:
+            del self._waiting[request]
 
     def _call_ended(self, task: "asyncio.Task[None]") -> None:
         self._under_way.discard(task)

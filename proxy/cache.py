@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
+from proxy.deadlines import until
 from proxy.embedder import Embedder, Embeddings, join
 from proxy.errors import DeadlineExceeded
 from proxy.model import ServedModel
@@ -110,45 +111,66 @@ class CachingEmbedder:
         if missing:
             flight = self._start(list(missing), normalize, deadline)
             joined[flight] = [(key, row) for row, key in enumerate(missing)]
-        for flight, places in joined.items():
-            answer = await self._wait(flight, places, normalize, deadline)
-            if answer.model != model:  # another took its place meanwhile: what was found is of no use beside it
-                return await self._compute(texts, normalize, deadline)
-            found.update((key, answer.rows([row])) for row, (key, _) in enumerate(places))
+        for flight in joined:
+            flight.waiting += 1
+        try:
+            for flight, places in joined.items():
+                answer = await self._wait(flight, places, normalize, deadline)
+                if answer.model != model:  # another took its place meanwhile: what was found is of no use beside it
+                    return await self._compute(texts, normalize, deadline)
+                found.update((key, answer.rows([row])) for row, (key, _) in enumerate(places))
+        finally:
+            for flight in joined:
+                self._leave(flight)
         return join([found[key] for key in keys])
+
+    def missing(self, texts: Sequence[str], normalize: bool) -> int:
+        """How many of these texts would be computed: neither remembered nor under way."""
+        if self._current is None or self._current[0] != self._watch.process:
+            return len(texts)
+        version = self._current[1].version
+        keys = {(version, normalize, text) for text in texts}
+        return sum(key not in self._vectors and key not in self._flights for key in keys)
 
     def _start(self, keys: list[_Key], normalize: bool, deadline: float) -> _Flight:
         flight = _Flight(asyncio.create_task(self._compute([text for _, _, text in keys], normalize, deadline)))
         flight.keys = keys
         for row, key in enumerate(keys):
             self._flights[key] = (flight, row)
-        flight.task.add_done_callback(lambda _: self._forget(flight))
+        flight.task.add_done_callback(lambda _: self._land(flight))
         return flight
+
+    def _land(self, flight: _Flight) -> None:
+        self._forget(flight)
+        if not flight.task.cancelled():
+            flight.task.exception()  # seen, even where nobody waits for it any more
 
     def _forget(self, flight: _Flight) -> None:
         for key in flight.keys:
             if key in self._flights and self._flights[key][0] is flight:
                 del self._flights[key]
 
+    def _leave(self, flight: _Flight) -> None:
+        """The last to leave a flight stops it."""
+        flight.waiting -= 1
+        if flight.waiting == 0 and not flight.task.done():
+            flight.task.cancel()
+            self._forget(flight)  # at once: nobody may join it any more
+
     async def _wait(
         self, flight: _Flight, places: list[tuple[_Key, int]], normalize: bool, deadline: float
     ) -> Embeddings:
         """The vectors of these texts, in this order; `places` has each text's row in the flight's answer.
 
-        The last to leave a flight stops it. A deadline that is another request's does not end this one.
+        A deadline that is another request's does not end this one.
         """
-        flight.waiting += 1
         try:
-            answer = await asyncio.shield(flight.task)
+            async with until(deadline):
+                answer = await asyncio.shield(flight.task)
         except DeadlineExceeded:
             if asyncio.get_running_loop().time() >= deadline:
                 raise
             return await self._compute([text for (_, _, text), _ in places], normalize, deadline)
-        finally:
-            flight.waiting -= 1
-            if flight.waiting == 0 and not flight.task.done():
-                flight.task.cancel()
-                self._forget(flight)  # at once: nobody may join it any more
         return answer.rows(row for _, row in places)
 
     async def _compute(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:

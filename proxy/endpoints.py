@@ -2,8 +2,9 @@
 
 import asyncio
 from dataclasses import asdict
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 
 from proxy.answers import failure, json_answer
 from proxy.cache import CachingEmbedder
@@ -24,12 +25,24 @@ from proxy.schemas import (
 # A health check is there to be quick; compose's and Kubernetes' own limits are of this order.
 _HEALTH_SECONDS = 5.0
 
+_Timeout = Annotated[
+    float | None,
+    Header(
+        alias="x-request-timeout",
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds after which the client needs no answer; the service's own deadline, where that is sooner.",
+        examples=[2.5],
+    ),
+]
+
 
 def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
     """The routes, bound to what answers them. A response is written by hand: its model is for the schema alone."""
     routes = APIRouter()
 
-    def deadline(seconds: float = deadline_seconds) -> float:
+    def deadline(seconds: float | None = None) -> float:
+        seconds = deadline_seconds if seconds is None else min(seconds, deadline_seconds)
         return asyncio.get_running_loop().time() + seconds
 
     @routes.post(
@@ -40,10 +53,11 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         responses=BODY | DEADLINE,
         tags=["embedding"],
     )
-    async def embed(query: EmbedRequest, request: Request) -> Response:
+    async def embed(query: EmbedRequest, request: Request, x_request_timeout: _Timeout = None) -> Response:
         """Turns a text into a vector, to be compared with others by cosine similarity: the closer, the more alike."""
         request.state.text_count = 1
-        embeddings = await unless_disconnected(request, embedder.embed([query.text], query.normalize, deadline()))
+        until = deadline(x_request_timeout)
+        embeddings = await unless_disconnected(request, embedder.embed([query.text], query.normalize, until))
         model = embeddings.model
         return json_answer({"embedding": embeddings.vectors[0], "dim": model.dimension, "version": model.version})
 
@@ -55,10 +69,11 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         responses=BODY | DEADLINE,
         tags=["embedding"],
     )
-    async def embed_batch(query: EmbedBatchRequest, request: Request) -> Response:
+    async def embed_batch(query: EmbedBatchRequest, request: Request, x_request_timeout: _Timeout = None) -> Response:
         """Turns each text into the vector that it has alone, in less time than one request for each takes."""
         request.state.text_count = len(query.texts)
-        embeddings = await unless_disconnected(request, embedder.embed(query.texts, query.normalize, deadline()))
+        until = deadline(x_request_timeout)
+        embeddings = await unless_disconnected(request, embedder.embed(query.texts, query.normalize, until))
         model = embeddings.model
         return json_answer(
             {
@@ -94,7 +109,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
     async def health(request: Request) -> Response:
         """Says ok only while a text sent now would be embedded, and else 503. Asks for no API key."""
         try:
-            model = await embedder.check(deadline(min(_HEALTH_SECONDS, deadline_seconds)))
+            model = await embedder.check(deadline(_HEALTH_SECONDS))
         except EmbeddingError as error:
             # Whatever the reason, the answer to "are you well" is one status.
             request.state.failure = str(error)

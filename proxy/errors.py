@@ -4,6 +4,7 @@ EmbeddingError
 ├── EngineUnavailable      away, not ready, or gone in the middle of an answer; asking again soon may work
 │   ├── EngineOverloaded   there, and with more to do than it takes on
 │   └── UnexpectedModel    there, and serving another model than the one that is wanted
+├── ServiceFull            as many texts are in hand as the service takes on
 ├── DeadlineExceeded       no answer in the time that a request has
 ├── EngineFailed           an answer, and not one that can be used
 └── InvalidText            the engine does not take the text
@@ -26,6 +27,10 @@ class EngineOverloaded(EngineUnavailable):
 
 class UnexpectedModel(EngineUnavailable):
     """The engine serves another model than `EXPECTED_MODEL`; its vectors must not be mixed with that one's."""
+
+
+class ServiceFull(EmbeddingError):
+    """The request would make more texts in hand than the service takes on; nothing of it was begun."""
 
 
 class DeadlineExceeded(EmbeddingError):

@@ -2,10 +2,13 @@
 
 import asyncio
 import resource
+import select
 from http import HTTPStatus
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from proxy.stopping import STOPPING
 
 # A head is kept in memory until it is complete. Apache takes 100 headers by default, nginx 32 KB.
 MAX_HEAD_BYTES = 64 * 1024
@@ -71,14 +74,36 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._surplus and not self.url.startswith(b"/health"):
             self._refusal = _FULL
             raise _Refused
+        before = self.cycle
         super().on_headers_complete()
-        if self._surplus:
+        stopping = STOPPING in self.app_state
+        if stopping and before is not None and not before.response_started:
+            before.keep_alive = True  # this one was sent before the client could know: both are answered
+        if self._surplus or stopping:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """The next byte begins another head, whose time runs from then."""
         super().on_message_complete()
         self._in_head, self._head_bytes = True, 0
+
+    def shutdown(self) -> None:
+        """The next answer is the last. A connection without a request stays open: one may be on its way."""
+        if self._answering:
+            self.cycle.keep_alive = False
+
+    def close_if_idle(self) -> None:
+        """Closes a connection that has no request, not even one that has begun to come in."""
+        if self._answering or self._head_bytes or self.transport.is_closing():
+            return
+        waiting = select.poll()
+        waiting.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        if not waiting.poll(0):
+            self.transport.close()
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """uvicorn's answer to what is not HTTP, and to `_Refused`."""

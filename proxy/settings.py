@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from proxy.api_keys import parse_keys, read_key_file
+from proxy.schemas import MAX_TEXTS
 
 _ORIGIN = re.compile(r"https?://[^/?#@\s*]+")
 
@@ -52,6 +53,13 @@ class Settings(BaseSettings):
     )
     max_connections: int = Field(
         default=4096, ge=1, description="Connections open at one time; a request on a further one gets a 503."
+    )
+    max_texts_in_hand: int = Field(
+        # What is taken on must be answered within DEADLINE_SECONDS. By docs/benchmarks.md two cores compute about 500
+        # queries, 200 texts of 38 tokens or 60 of 128 in a second: 512 texts take 1, 2.5 or 9 s.
+        default=512,
+        ge=MAX_TEXTS,  # a service at rest takes the largest batch
+        description="Most texts that wait or are computed at one time; a request that goes past it gets a 503.",
     )
     calls_in_flight: int = Field(
         default=1,

@@ -88,9 +88,9 @@ class TritonClient:
 
     async def close(self) -> None:
         """Closes every connection."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None  # first: what is tried once more must find it closed
+        if session is not None:
+            await session.close()
 
     async def version(self) -> str:
         """The version of the ensemble that answers now. Raises `EmbeddingError`."""

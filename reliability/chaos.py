@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reliability import report
+from reliability import overload, report
 from reliability.broken_starts import BrokenStart, try_starts
 from reliability.corpus import Corpus, learn
 from reliability.faults import (
@@ -75,12 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     started = time.monotonic()
     try:
+        flooded = overload.run(options.short)
         runs, starts = asyncio.run(try_all(SHORT if options.short else FULL))
     except NotRunning as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     document = summarize(runs, starts, time.monotonic() - started)
-    tables = [*(fault_table(run) for run in runs), start_table(starts)]
+    document["overload"] = flooded
+    document["violations"] += [f"overload: {what}" for what in flooded["violations"]]
+    tables = [*(fault_table(run) for run in runs), start_table(starts), overload.table(flooded)]
     report.publish("chaos", options.short, document, tables)
     return 1 if document["violations"] else 0
 

@@ -18,7 +18,7 @@ ALLOWED = {
     },
     "reliability": {
         "aiohttp", "bench", "hypothesis", "numpy", "orjson", "reliability", "requests",
-        "schemathesis", "tests", "tokenizers",
+        "schemathesis", "tests", "tokenizers", "uvloop",
     },
     "model_repository": {"numpy", "tokenizers", "triton_python_backend_utils", "tokenization", "mean_pooling"},
     "export": SETTINGS

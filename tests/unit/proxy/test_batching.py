@@ -188,6 +188,19 @@ def test_a_deadline_ends_the_wait_and_takes_the_texts_along() -> None:
     run(test())
 
 
+def test_what_is_overdue_is_not_asked_even_before_its_caller_noticed() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder(held=False)
+        batching = BatchingEmbedder(engine, calls=1, tokens=TOKENS)
+        with pytest.raises(DeadlineExceeded):
+            await batching.embed(["overdue"], True, asyncio.get_running_loop().time())
+        await turn()
+        assert engine.calls == []
+        assert_vectors(await ask(batching, "next"), "next")
+
+    run(test())
+
+
 def test_pieces_of_two_models_are_never_put_together() -> None:
     async def test() -> None:
         engine = SlowEmbedder()

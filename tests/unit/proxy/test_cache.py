@@ -205,6 +205,42 @@ def test_a_caller_that_leaves_does_not_stop_the_others_and_the_last_does() -> No
     run(test())
 
 
+def test_a_shorter_deadline_than_that_of_the_computation_joined_holds() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            await setting.embed("warm")
+            setting.engine.hold()
+            patient = asyncio.create_task(setting.embed("a"))
+            await asyncio.sleep(0)
+            with pytest.raises(DeadlineExceeded):
+                await setting.embed("a", seconds=0.01)
+            assert setting.engine.cancelled == 0
+            setting.engine.release()
+            await patient
+            assert setting.engine.calls == [["warm"], ["a"]]
+
+    run(test())
+
+
+def test_who_leaves_while_waiting_for_anothers_text_leaves_its_own_too() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            await setting.embed("warm")
+            setting.engine.hold()
+            first = asyncio.create_task(setting.embed("a"))
+            await asyncio.sleep(0.01)
+            second = asyncio.create_task(setting.embed("a", "b"))
+            await asyncio.sleep(0.01)
+            second.cancel()
+            await asyncio.sleep(0.01)
+            assert setting.engine.calls[1:] == [["a"], ["b"]]
+            assert setting.engine.cancelled == 1
+            setting.engine.release()
+            await first
+
+    run(test())
+
+
 def test_anothers_deadline_and_failure() -> None:
     async def test() -> None:
         async with Setting() as setting:
