@@ -4,7 +4,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-CHECKED := bench export model_repository proxy reliability runtime tests
+CHECKED := bench examples export model_repository proxy reliability runtime tests
 STAND_IN := build/stand-in/multilingual-MiniLM-L12
 COMPOSE ?= docker compose
 # What `make restart-ml` restarts; the last one is asked whether it is healthy.

@@ -20,6 +20,10 @@ ALLOWED = {
         "aiohttp", "bench", "hypothesis", "numpy", "orjson", "reliability", "requests",
         "schemathesis", "tests", "tokenizers", "uvloop",
     },
+    "examples": SETTINGS
+    | {
+        "bench", "examples", "fastapi", "httpx", "numpy", "pgvector", "psycopg", "tqdm", "uvicorn",
+    },
     "model_repository": {"numpy", "tokenizers", "triton_python_backend_utils", "tokenization", "mean_pooling"},
     "export": SETTINGS
     | {

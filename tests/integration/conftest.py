@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bench.ports import free_settings
+from tests.postgresql import NoPostgres, running_postgres
 
 START_SECONDS = 240  # an export of the large stand-in included
 
@@ -156,3 +157,13 @@ def small_build(small_stand_in: Path, tmp_path_factory: pytest.TempPathFactory) 
     build = tmp_path_factory.mktemp("small")
     ensure_exported(Settings(model=str(small_stand_in), model_repository=build / "model_repository"), if_needed=True)
     return build
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a database in a PostgreSQL with pgvector; tests make their own beside it."""
+    try:
+        with running_postgres() as address:
+            yield address
+    except NoPostgres as reason:
+        pytest.skip(str(reason))
