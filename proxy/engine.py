@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from proxy.canary import DEFAULT_TEXT
 from proxy.connections import Span
 from proxy.deadlines import until
 from proxy.embedder import Embeddings
@@ -16,9 +17,6 @@ from proxy.triton_client import Reply, TritonClient
 
 # Inferences tried for one request while Triton is restarted with one model after another.
 _MAX_ATTEMPTS = 3
-
-# A query as users send it: short, and not of one script alone.
-_CANARY = "health 확인"
 
 
 class TritonEmbedder:
@@ -71,8 +69,17 @@ class TritonEmbedder:
             return (await self._read_model()).value
 
     async def check(self, deadline: float) -> ServedModel:
-        """Embeds a short text through the whole ensemble. Raises `EmbeddingError`."""
-        return (await self.embed([_CANARY], normalize=True, deadline=deadline)).model
+        """Embeds the model's canary through the whole ensemble, and compares the vector. Raises `EmbeddingError`."""
+        async with until(deadline):
+            canary = (await self._model_of(None)).value.canary
+        text = canary.text if canary else DEFAULT_TEXT
+        answer = await self.embed([text], normalize=True, deadline=deadline)
+        canary = answer.model.canary
+        if canary is not None:
+            if canary.text != text:
+                raise EngineUnavailable("The engine changed its model while it was asked.")
+            canary.compare(answer.vectors[0])
+        return answer.model
 
     async def _model_of(self, span: Span | None) -> Reply[ServedModel]:
         """The known model where it is that of the process behind `span` (None: of any), else what Triton says now.
