@@ -15,6 +15,8 @@ from proxy.cache import CachingEmbedder
 from proxy.embedder import Embedder
 from proxy.endpoints import make_cache_route, make_routes
 from proxy.engine import TritonEmbedder
+from proxy.health import make_health_routes
+from proxy.heartbeat import BEAT_SECONDS, Heartbeat
 from proxy.invalid_requests import install_invalid_request_answers
 from proxy.process_watch import ProcessWatch
 from proxy.security_headers import SecurityHeaders
@@ -22,21 +24,27 @@ from proxy.settings import Settings
 from proxy.triton_client import TritonClient
 
 
-def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
-    """The proxy for these settings, in front of `embedder` or, without one, of the Triton that the settings name."""
+def create_app(settings: Settings, embedder: Embedder | None = None, beat_seconds: float = BEAT_SECONDS) -> FastAPI:
+    """The proxy for these settings, in front of `embedder` or, without one, of the Triton that the settings name.
+
+    `beat_seconds`: between two checks of the engine; with 0 each question for health makes one of its own.
+    """
     if embedder is None:
         engine = TritonEmbedder(TritonClient(settings.triton_url), settings.expected_model_name)
         embedder = BatchingEmbedder(engine, settings.calls_in_flight, settings.call_tokens)
         if settings.cache_mb > 0:
             embedder = CachingEmbedder(embedder, ProcessWatch(settings.triton_url), settings.cache_mb)
+    heartbeat = Heartbeat(embedder, ProcessWatch(settings.triton_url), settings.deadline_seconds, beat_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # Start order does not matter: nothing is asked of Triton before a request needs it.
+        # Start order does not matter: nothing here waits for Triton.
         await embedder.open()
+        await heartbeat.open()
         try:
             yield
         finally:
+            await heartbeat.close()
             await embedder.close()
 
     app = FastAPI(
@@ -48,6 +56,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
         strict_content_type=False,
     )
     app.include_router(make_routes(embedder, settings.deadline_seconds))
+    app.include_router(make_health_routes(heartbeat))
     if isinstance(embedder, CachingEmbedder):
         app.include_router(make_cache_route(embedder))
     install_error_answers(app)

@@ -6,11 +6,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from proxy.answers import failure, json_answer
+from proxy.answers import json_answer
 from proxy.cache import CachingEmbedder
 from proxy.disconnects import unless_disconnected
 from proxy.embedder import Embedder
-from proxy.errors import EmbeddingError
 from proxy.schemas import (
     CacheResponse,
     EmbedBatchRequest,
@@ -18,21 +17,17 @@ from proxy.schemas import (
     EmbedRequest,
     EmbedResponse,
     ErrorResponse,
-    HealthResponse,
     ModelInfoResponse,
 )
 
-# A health check is there to be quick; compose's and Kubernetes' own limits are of this order.
-_HEALTH_SECONDS = 5.0
-
-_UNAVAILABLE: dict[str, Any] = {
+UNAVAILABLE: dict[str, Any] = {
     "model": ErrorResponse,
     "description": "The engine is not ready, away or overloaded.",
     "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}},
 }
 _FAILURES: dict[int | str, dict[str, Any]] = {
     500: {"model": ErrorResponse, "description": "Any other failure."},
-    503: _UNAVAILABLE,
+    503: UNAVAILABLE,
     504: {"model": ErrorResponse, "description": "The deadline passed."},
 }
 _BODY_FAILURES: dict[int | str, dict[str, Any]] = {
@@ -46,8 +41,8 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
     """The routes, bound to what answers them. A response is written by hand: its model is for the schema alone."""
     routes = APIRouter()
 
-    def deadline(seconds: float = deadline_seconds) -> float:
-        return asyncio.get_running_loop().time() + seconds
+    def deadline() -> float:
+        return asyncio.get_running_loop().time() + deadline_seconds
 
     @routes.post("/api/v1/embed", response_model=EmbedResponse, responses=_BODY_FAILURES, tags=["embedding"])
     async def embed(query: EmbedRequest, request: Request) -> Response:
@@ -79,17 +74,6 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         return json_answer(
             {"model_name": model.name, "dimension": model.dimension, "version": model.version, "device": "cpu"}
         )
-
-    @routes.get("/health", response_model=HealthResponse, responses={503: _UNAVAILABLE}, tags=["model"])
-    async def health(request: Request) -> Response:
-        """Says ok only while a text sent now would be embedded."""
-        try:
-            model = await embedder.check(deadline(min(_HEALTH_SECONDS, deadline_seconds)))
-        except EmbeddingError as error:
-            # Whatever the reason, the answer to "are you well" is one status.
-            request.state.failure = str(error)
-            return failure(str(error), 503)
-        return json_answer({"status": "ok", "model": model.name, "dim": model.dimension, "version": model.version})
 
     return routes
 

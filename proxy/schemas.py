@@ -100,6 +100,12 @@ class HealthResponse(BaseModel):
     version: Version
 
 
+class LiveResponse(BaseModel):
+    """The process runs."""
+
+    status: str = Field(examples=["ok"])
+
+
 class CacheResponse(BaseModel):
     """What the text cache did since the start, and what it holds."""
 

@@ -9,7 +9,7 @@ import pytest
 from proxy.app import create_app
 from proxy.settings import Settings
 from tests.contract.fake_embedder import FakeEmbedder
-from tests.contract.requests import BATCH, EMBED, HEALTH, MODEL_INFO
+from tests.contract.requests import BATCH, EMBED, HEALTH, LIVE, MODEL_INFO, READY
 from tests.contract.serving import connect, serve
 
 KEY, OTHER = "kq9-Zx_~secret+/=", "another.key"
@@ -70,7 +70,7 @@ def test_a_key_in_the_address_opens_nothing(locked: httpx.Client) -> None:
     assert locked.get(f"{MODEL_INFO}?api_key={KEY}").status_code == 401
 
 
-@pytest.mark.parametrize("path", [HEALTH, "/docs", "/redoc", "/openapi.json"])
+@pytest.mark.parametrize("path", [HEALTH, READY, LIVE, "/docs", "/redoc", "/openapi.json"])
 def test_health_and_the_schema_are_open(locked: httpx.Client, path: str) -> None:
     assert locked.get(path).status_code == 200
 
