@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from runtime.shared_memory import SharedMemory
 from runtime.steps import Steps
 from runtime.triton_log import TritonLog
 from runtime.triton_server import triton_command, triton_environment
+from runtime.watchdog import embeds, lives, stuck
 from runtime.wheel import TritonWheel
 
 # Exports what the settings name, at once done where that stands there already.
@@ -126,7 +128,7 @@ class Launcher:
             child.destroy()
 
     async def _serve(self) -> int:
-        self._triton = Service(
+        self._triton: Service = Service(
             "Triton",
             self._start_triton,
             self._triton_is_up,
@@ -135,8 +137,19 @@ class Launcher:
             after_exit=self._shared_memory.clear,
             last_error=lambda: self._log.last_error,
             broken=Steps().ended,
+            stuck=partial(
+                stuck,
+                answers=embeds(self._triton_door, self._settings.triton_http_port),
+                up=lambda: self._triton.up,
+            ),
         )
-        self._proxy = Service("The proxy", self._start_proxy, self._proxy_is_up, self._tell)
+        self._proxy: Service = Service(
+            "The proxy",
+            self._start_proxy,
+            self._proxy_is_up,
+            self._tell,
+            stuck=partial(stuck, answers=lives(self._proxy_door, self._settings.proxy_port), up=lambda: self._proxy.up),
+        )
         stop = asyncio.create_task(self._signals.stop.wait())
         ready = asyncio.create_task(self._wait_until_ready())
         # The proxy first: it starts while the model's digests are checked.

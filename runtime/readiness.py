@@ -25,10 +25,10 @@ class Answer(NamedTuple):
         return found if isinstance(found, dict) else {}
 
 
-async def ask(address: str, port: int, path: str) -> Answer | None:
-    """GET `path` from the numeric `address`; None where nothing (or no HTTP) answers in time."""
+async def ask(address: str, port: int, path: str, body: bytes = b"") -> Answer | None:
+    """GET `path` from the numeric `address`, or POST `body` there; None where nothing (or no HTTP) answers in time."""
     try:
-        return await asyncio.wait_for(_ask(address, port, path), ASK_TIMEOUT_SECONDS)
+        return await asyncio.wait_for(_ask(address, port, path, body), ASK_TIMEOUT_SECONDS)
     except (OSError, EOFError, ValueError, IndexError, asyncio.LimitOverrunError, asyncio.TimeoutError):
         return None
 
@@ -43,13 +43,18 @@ async def listens(address: str, port: int) -> bool:
     return True
 
 
-async def _ask(address: str, port: int, path: str) -> Answer:
+async def _ask(address: str, port: int, path: str, body: bytes) -> Answer:
     reader, writer = await asyncio.open_connection(address, port)
     try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {authority(address, port)}\r\nConnection: close\r\n\r\n".encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        status = int(head.split(b" ", 2)[1])
-        length = _CONTENT_LENGTH.search(head)
+        head = (
+            f"{'POST' if body else 'GET'} {path} HTTP/1.1\r\nHost: {authority(address, port)}\r\nConnection: close\r\n"
+        )
+        if body:
+            head += f"Content-Length: {len(body)}\r\n"
+        writer.write(head.encode() + b"\r\n" + body)
+        answered = await reader.readuntil(b"\r\n\r\n")
+        status = int(answered.split(b" ", 2)[1])
+        length = _CONTENT_LENGTH.search(answered)
         return Answer(status, await reader.readexactly(int(length[1])) if length else b"")
     finally:
         writer.close()

@@ -24,6 +24,7 @@ from runtime.shared_memory import SharedMemory
 from runtime.steps import Steps
 from runtime.triton_log import TritonLog
 from runtime.triton_server import triton_command, triton_environment
+from runtime.watchdog import embeds, stuck
 from runtime.wheel import TritonWheel, find_libpython, find_wheel
 
 
@@ -51,7 +52,7 @@ async def serve(settings: Settings, wheel: TritonWheel, layout: Layout, tell: Ca
     """Runs Triton until a signal stops it.
 
     Raises `NotReady` without a repository, `RepositoryChanged` for one that is not as it was exported, `ChildFailed`
-    when Triton or one of its steps ends by itself.
+    when Triton or one of its steps ends by itself, or will never answer again.
     """
     signals, children, log = Signals(), Children(), TritonLog(tell, settings.log_level)
     repository = find_repository(settings)
@@ -87,9 +88,13 @@ async def _watch(address: str, port: int, repository: str, triton: int, tell: Ca
         await asyncio.sleep(POLL_SECONDS)
     tell(f"Triton serves {repository} on {authority(address, port)}.")
     steps = Steps()
-    while not (why := steps.ended(triton)):
-        await asyncio.sleep(INSPECT_SECONDS)
-    return why
+    asking = asyncio.create_task(stuck(triton, embeds(address, port), up=lambda: True))
+    try:
+        while not (why := asking.result() if asking.done() else steps.ended(triton)):
+            await asyncio.sleep(INSPECT_SECONDS)
+        return why
+    finally:
+        asking.cancel()
 
 
 async def _stop(child: Child, log: TritonLog) -> None:
