@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 import transformers
 
+from export import canary
 from export.conversion import convert_encoder, load_original, load_tokenizer, save_script, script_encoder
 from export.digests import seal
 from export.layout import read_layout
@@ -24,6 +25,7 @@ def export_model(
     layout = read_layout(model.folder)
     original = load_original(layout)
     tokenizer = load_tokenizer(layout, original)
+    check = canary.make_canary(original, tokenizer)
     described = ExportedModel(
         model_name=model.name,
         model_revision=model.revision,
@@ -34,10 +36,14 @@ def export_model(
         exporter_version=exporter_version,
         torch_version=torch.__version__,
         export_key=key,
+        canary_text=canary.TEXT,
+        canary_embedding=check.encoded,
+        canary_minimum_cosine=canary.MINIMUM_COSINE[precision],
     )
     write_repository(folder, described, tokenizer, version)
     encoder = convert_encoder(original, layout.architecture)
     script = save_script(script_encoder(encoder, precision), folder / "encoder" / str(version) / "model.pt")
+    check.verify(script, precision)
     least = verify(script, original, tokenizer.max_seq_length, precision)
     seal(folder)
     print(

@@ -33,6 +33,9 @@ class ExportedModel:
     exporter_version: str
     torch_version: str
     export_key: str  # equal for exports of the same model by the same exporter
+    canary_text: str  # what a check of the service embeds
+    canary_embedding: str  # the unit vector that the original gives for it, float32 little-endian in base64
+    canary_minimum_cosine: float  # between that and what the service gives
 
     def parameters(self) -> dict[str, str]:
         """Each field as Triton's configuration holds it: a string, booleans as `true` and `false`."""

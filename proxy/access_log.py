@@ -10,6 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOG = logging.getLogger("proxy.access")
 
+# Asked each second by what watches the process, and never about anything that went wrong.
+_QUIET_PATH = "/health/live"
+
 _MAX_PATH_CHARACTERS = 200
 
 # Clients give up after seconds. To ask the server whether they did costs time, which a short request need not pay.
@@ -28,7 +31,7 @@ class AccessLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, and logs it when it is over, however it ends."""
-        if scope["type"] != "http" or not LOG.isEnabledFor(logging.INFO):
+        if scope["type"] != "http" or not LOG.isEnabledFor(_level(scope)):
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
@@ -58,7 +61,11 @@ class AccessLog:
             await self._app(scope, watch_receive, watch_send)
         finally:
             fields = _fields(scope, status, (time.perf_counter() - started) * 1000, client_left)
-            LOG.info("%s", _sentence(fields), extra={"fields": fields})
+            LOG.log(_level(scope), "%s", _sentence(fields), extra={"fields": fields})
+
+
+def _level(scope: Scope) -> int:
+    return logging.DEBUG if scope["path"] == _QUIET_PATH else logging.INFO
 
 
 def _fields(scope: Scope, status: int | None, milliseconds: float, client_left: bool) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from proxy.door import Door
 from proxy.embedder import Embedder
 from proxy.endpoints import make_cache_route, make_routes
 from proxy.engine import TritonEmbedder
+from proxy.health import make_health_routes
+from proxy.heartbeat import BEAT_SECONDS, Heartbeat
 from proxy.invalid_requests import install_invalid_request_answers
 from proxy.pages import add_pages
 from proxy.process_watch import ProcessWatch
@@ -31,8 +33,11 @@ from proxy.triton_client import TritonClient
 _PATIENCE = 0.25
 
 
-def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
-    """The proxy for these settings, in front of `embedder` or, without one, of the Triton that the settings name."""
+def create_app(settings: Settings, embedder: Embedder | None = None, beat_seconds: float = BEAT_SECONDS) -> FastAPI:
+    """The proxy for these settings, in front of `embedder` or, without one, of the Triton that the settings name.
+
+    `beat_seconds`: between two checks of the engine; with 0 each question for health makes one of its own.
+    """
     admitting: AdmittingEmbedder | None = None
     if embedder is None:
         engine = TritonEmbedder(TritonClient(settings.triton_url), settings.expected_model_name)
@@ -42,14 +47,17 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
         )
         if settings.cache_mb > 0:
             embedder = CachingEmbedder(admitting, ProcessWatch(settings.triton_url), settings.cache_mb)
+    heartbeat = Heartbeat(embedder, ProcessWatch(settings.triton_url), settings.deadline_seconds, beat_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # Start order does not matter: nothing is asked of Triton before a request needs it.
+        # Start order does not matter: nothing here waits for Triton.
         await embedder.open()
+        await heartbeat.open()
         try:
             yield
         finally:
+            await heartbeat.close()
             await embedder.close()
 
     app = FastAPI(
@@ -68,6 +76,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
     )
     add_pages(app)
     app.include_router(make_routes(embedder, settings.deadline_seconds))
+    app.include_router(make_health_routes(heartbeat))
     cache = embedder if isinstance(embedder, CachingEmbedder) else None
     if cache is not None:
         app.include_router(make_cache_route(cache))

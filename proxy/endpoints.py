@@ -6,24 +6,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
-from proxy.answers import failure, json_answer
+from proxy.answers import json_answer
 from proxy.cache import CachingEmbedder
 from proxy.described_errors import BODY, DEADLINE
 from proxy.disconnects import unless_disconnected
 from proxy.embedder import Embedder
-from proxy.errors import EmbeddingError
 from proxy.schemas import (
     CacheResponse,
     EmbedBatchRequest,
     EmbedBatchResponse,
     EmbedRequest,
     EmbedResponse,
-    HealthResponse,
     ModelInfoResponse,
 )
-
-# A health check is there to be quick; compose's and Kubernetes' own limits are of this order.
-_HEALTH_SECONDS = 5.0
 
 _Timeout = Annotated[
     float | None,
@@ -98,23 +93,6 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         return json_answer(
             {"model_name": model.name, "dimension": model.dimension, "version": model.version, "device": "cpu"}
         )
-
-    @routes.get(
-        "/health",
-        summary="Whether a text can be embedded now",
-        response_model=HealthResponse,
-        response_description="A text sent now would be embedded.",
-        tags=["model"],
-    )
-    async def health(request: Request) -> Response:
-        """Says ok only while a text sent now would be embedded, and else 503. Asks for no API key."""
-        try:
-            model = await embedder.check(deadline(_HEALTH_SECONDS))
-        except EmbeddingError as error:
-            # Whatever the reason, the answer to "are you well" is one status.
-            request.state.failure = str(error)
-            return failure(str(error), 503)
-        return json_answer({"status": "ok", "model": model.name, "dim": model.dimension, "version": model.version})
 
     return routes
 

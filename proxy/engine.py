@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from proxy.canary import DEFAULT_TEXT
 from proxy.deadlines import until
 from proxy.embedder import Embeddings
 from proxy.errors import EngineFailed, EngineUnavailable, UnexpectedModel
@@ -13,9 +14,6 @@ from proxy.triton_client import Inference, Reply, TritonClient
 
 # Inferences tried for one request while Triton is restarted with one model after another.
 _MAX_ATTEMPTS = 3
-
-# A query as users send it: short, and not of one script alone.
-_CANARY = "health 확인"
 
 
 class TritonEmbedder:
@@ -72,8 +70,17 @@ class TritonEmbedder:
             return parse_model_config((await self._client.config(await self._client.version())).value)
 
     async def check(self, deadline: float) -> ServedModel:
-        """Embeds a short text through the whole ensemble. Raises `EmbeddingError`."""
-        return (await self.embed([_CANARY], normalize=True, deadline=deadline)).model
+        """Embeds the model's canary through the whole ensemble, and compares the vector. Raises `EmbeddingError`."""
+        async with until(deadline):
+            canary = (await self._known_or_read()).value.canary
+        text = canary.text if canary else DEFAULT_TEXT
+        answer = await self.embed([text], normalize=True, deadline=deadline)
+        canary = answer.model.canary
+        if canary is not None:
+            if canary.text != text:
+                raise EngineUnavailable("The engine changed its model while it was asked.")
+            canary.compare(answer.vectors[0])
+        return answer.model
 
     async def _known_or_read(self) -> Reply[ServedModel]:
         """What was read last, of whichever process and version."""

@@ -1,9 +1,10 @@
 """Which model is served, read from the ensemble's Triton model configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from proxy.canary import Canary, parse_canary
 from proxy.errors import EngineFailed
 
 # As much of a commit hash as tells any two revisions apart.
@@ -21,6 +22,9 @@ class ServedModel:
     normalizes: bool  # whether the model itself puts out unit vectors
     precision: str  # of the weights: float32, float16 or int8
     max_batch_size: int  # texts that Triton takes in one request; 0 where the ensemble has no batch dimension
+    canary: Canary | None = field(
+        default=None, repr=False
+    )  # what a check must find; None where the export says nothing
 
     @property
     def version(self) -> str:
@@ -45,14 +49,16 @@ def parse_model_config(config: object) -> ServedModel:
         raise EngineFailed(
             "The engine's model configuration has no parameters: the ensemble was not made by the export."
         )
+    dimension = _count(parameters, "dimension")
     return ServedModel(
         name=_text(parameters, "model_name"),
         revision=_text(parameters, "model_revision"),
-        dimension=_count(parameters, "dimension"),
+        dimension=dimension,
         max_seq_length=_count(parameters, "max_seq_length"),
         normalizes=_flag(parameters, "normalizes"),
         precision=_text(parameters, "precision"),
         max_batch_size=_batch_size(config),
+        canary=parse_canary(parameters, dimension),
     )
 
 

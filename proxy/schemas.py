@@ -103,6 +103,12 @@ class HealthResponse(BaseModel):
     version: Version
 
 
+class LiveResponse(BaseModel):
+    """The process runs."""
+
+    status: str = Field(description="Always `ok`.", examples=["ok"])
+
+
 class CacheResponse(BaseModel):
     """What the text cache did since the start, and what it holds."""
 

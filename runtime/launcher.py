@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from runtime.control import listening
@@ -22,6 +23,7 @@ from runtime.settings import PROJECT_ROOT, Settings
 from runtime.shared_memory import SharedMemory
 from runtime.triton_log import TritonLog
 from runtime.triton_server import triton_command, triton_environment
+from runtime.watchdog import embeds, lives, stuck
 from runtime.wheel import TritonWheel
 
 # Exports what the settings name, at once done where that stands there already.
@@ -115,7 +117,7 @@ class Launcher:
             child.destroy()
 
     async def _serve(self) -> int:
-        self._triton = Service(
+        self._triton: Service = Service(
             "Triton",
             self._start_triton,
             self._triton_is_up,
@@ -124,8 +126,19 @@ class Launcher:
             after_exit=self._shared_memory.clear,
             last_error=lambda: self._log.last_error,
             broken=self._serving.lost_step,
+            stuck=partial(
+                stuck,
+                answers=embeds(self._triton_door, self._settings.triton_http_port),
+                up=lambda: self._triton.up,
+            ),
         )
-        self._proxy = Service("The proxy", self._start_proxy, self._proxy_is_up, self._tell)
+        self._proxy: Service = Service(
+            "The proxy",
+            self._start_proxy,
+            self._proxy_is_up,
+            self._tell,
+            stuck=partial(stuck, answers=lives(self._proxy_door, self._settings.proxy_port), up=lambda: self._proxy.up),
+        )
         stop = asyncio.create_task(self._signals.stop.wait())
         ready = asyncio.create_task(self._wait_until_ready())
         # The proxy first: it starts while the model's digests are checked.

@@ -31,16 +31,18 @@ async def ask(
     address: str,
     port: int,
     path: str,
+    body: bytes | None = None,
     headers: Mapping[str, str] = MappingProxyType({}),
-    post: bool = False,
     seconds: float = ASK_TIMEOUT_SECONDS,
 ) -> Answer | None:
-    """GET, or POST without a body, at the numeric `address`; None where nothing (or no HTTP) answers in time."""
-    lines = [f"{'POST' if post else 'GET'} {path} HTTP/1.1", f"Host: {authority(address, port)}", "Connection: close"]
-    lines += ["Content-Length: 0"] if post else []
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    """GET `path` from the numeric `address`, or POST `body` there; None where nothing (or no HTTP) answers in time."""
+    lines = [f"{'GET' if body is None else 'POST'} {path} HTTP/1.1", f"Host: {authority(address, port)}"]
+    lines += ["Connection: close", *(f"{name}: {value}" for name, value in headers.items())]
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
+    request = "\r\n".join([*lines, "", ""]).encode() + (body or b"")
     try:
-        return await asyncio.wait_for(_ask(address, port, "\r\n".join(lines).encode()), seconds)
+        return await asyncio.wait_for(_ask(address, port, request), seconds)
     except (OSError, EOFError, ValueError, IndexError, asyncio.LimitOverrunError, asyncio.TimeoutError):
         return None
 
@@ -55,10 +57,10 @@ async def listens(address: str, port: int) -> bool:
     return True
 
 
-async def _ask(address: str, port: int, head_of_request: bytes) -> Answer:
+async def _ask(address: str, port: int, request: bytes) -> Answer:
     reader, writer = await asyncio.open_connection(address, port)
     try:
-        writer.write(head_of_request + b"\r\n\r\n")
+        writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         status = int(head.split(b" ", 2)[1])
         length = _CONTENT_LENGTH.search(head)

@@ -35,6 +35,8 @@ class Service:
     after_exit: Callable[[], None] = lambda: None  # when none of its processes is left
     last_error: Callable[[], str] = lambda: ""
     broken: Callable[[int], str] = lambda _: ""  # by its process id: why it is of no use, though it runs
+    # By its process id: why it is of no use, though it runs; returns not before it is.
+    stuck: Callable[[int], Awaitable[str]] | None = None
     patience: Patience = Patience()
     child: Child | None = field(default=None, init=False)
     was_up: bool = field(default=False, init=False)
@@ -50,12 +52,13 @@ class Service:
         while True:
             child = self.child = self.start()
             watch = asyncio.create_task(self._watch())
-            inspection = asyncio.create_task(self._inspect(child))
+            inspections = [asyncio.create_task(self._inspect(child)), asyncio.create_task(self._ask_on(child))]
             try:
                 code = await asyncio.shield(child.exited)
             finally:
                 watch.cancel()
-                inspection.cancel()
+                for inspection in inspections:
+                    inspection.cancel()
             up_since = await asyncio.gather(watch, return_exceptions=True)
             self.up = False
             self._clean(child)
@@ -85,6 +88,14 @@ class Service:
         """Kills a child that runs, but is broken."""
         while not self.up or not (why := self.broken(child.process.pid)):
             await asyncio.sleep(INSPECT_SECONDS if self.up else POLL_SECONDS)
+        self._kill(child, why)
+
+    async def _ask_on(self, child: Child) -> None:
+        """Kills a child that will never answer again."""
+        if self.stuck is not None:
+            self._kill(child, await self.stuck(child.process.pid))
+
+    def _kill(self, child: Child, why: str) -> None:
         self.tell(f"{self.name} is killed: {why}.")
         child.process.kill()
 

@@ -108,7 +108,7 @@ class Serving:
                 self._settings.triton_http_port,
                 f"/v2/repository/models/{model}/load",
                 headers={UNLOCK: self.key},
-                post=True,
+                body=b"",
                 seconds=self._settings.start_timeout_seconds,
             )
             if answer is None:

@@ -25,6 +25,7 @@ from runtime.settings import PROJECT_ROOT, Settings, load_settings
 from runtime.shared_memory import SharedMemory
 from runtime.triton_log import TritonLog
 from runtime.triton_server import triton_command, triton_environment
+from runtime.watchdog import embeds, stuck
 from runtime.wheel import TritonWheel, find_libpython, find_wheel
 
 
@@ -52,7 +53,7 @@ async def serve(settings: Settings, wheel: TritonWheel, layout: Layout, tell: Ca
     """Runs Triton until a signal stops it.
 
     Raises `NotReady` without a repository, `RepositoryChanged` for one that is not as it was exported, `ChildFailed`
-    when Triton or one of its steps ends by itself.
+    when Triton or one of its steps ends by itself, or will never answer again.
     """
     signals, children, log = Signals(), Children(), TritonLog(tell, settings.log_level)
     address = resolve(settings.triton_host, "TRITON_HOST", ipv4_only=True)[1]
@@ -90,9 +91,13 @@ async def _watch(address: str, port: int, serving: Serving, triton: int, tell: C
         await asyncio.sleep(POLL_SECONDS)
     tell(f"Triton serves {serving.repository.name} on {authority(address, port)}.")
     serving.can_reload = True
-    while not (why := serving.lost_step(triton)):
-        await asyncio.sleep(INSPECT_SECONDS)
-    return why
+    asking = asyncio.create_task(stuck(triton, embeds(address, port), up=lambda: True))
+    try:
+        while not (why := asking.result() if asking.done() else serving.lost_step(triton)):
+            await asyncio.sleep(INSPECT_SECONDS)
+        return why
+    finally:
+        asking.cancel()
 
 
 async def _stop(child: Child, log: TritonLog) -> None:

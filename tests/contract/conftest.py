@@ -18,7 +18,7 @@ def embedder() -> FakeEmbedder:
 
 @pytest.fixture(scope="module")
 def running(embedder: FakeEmbedder) -> Iterator[httpx.Client]:
-    with serve(create_app(Settings(), embedder)) as address, connect(address) as client:
+    with serve(create_app(Settings(), embedder, beat_seconds=0)) as address, connect(address) as client:
         yield client
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 EMBED, BATCH, MODEL_INFO, HEALTH = "/api/v1/embed", "/api/v1/embed-batch", "/api/v1/model-info", "/health"
+READY, LIVE = "/health/ready", "/health/live"
 
 
 def post_raw(

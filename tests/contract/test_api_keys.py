@@ -9,7 +9,7 @@ import pytest
 from proxy.app import create_app
 from proxy.settings import Settings
 from tests.contract.fake_embedder import FakeEmbedder
-from tests.contract.requests import BATCH, EMBED, HEALTH, MODEL_INFO
+from tests.contract.requests import BATCH, EMBED, HEALTH, LIVE, MODEL_INFO, READY
 from tests.contract.serving import connect, serve
 from tests.waiting import wait_until
 
@@ -71,7 +71,9 @@ def test_a_key_in_the_address_opens_nothing(locked: httpx.Client) -> None:
     assert locked.get(f"{MODEL_INFO}?api_key={KEY}").status_code == 401
 
 
-@pytest.mark.parametrize("path", [HEALTH, "/docs", "/redoc", "/openapi.json", "/docs/assets/swagger-ui-bundle.js"])
+@pytest.mark.parametrize(
+    "path", [HEALTH, READY, LIVE, "/docs", "/redoc", "/openapi.json", "/docs/assets/swagger-ui-bundle.js"]
+)
 def test_health_and_the_schema_are_open(locked: httpx.Client, path: str) -> None:
     assert locked.get(path).status_code == 200
 

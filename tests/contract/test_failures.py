@@ -16,7 +16,7 @@ from proxy.errors import (
 )
 from proxy.settings import Settings
 from tests.contract.fake_embedder import FakeEmbedder
-from tests.contract.requests import BATCH, EMBED, HEALTH, MODEL_INFO, assert_invalid
+from tests.contract.requests import BATCH, EMBED, HEALTH, MODEL_INFO, READY, assert_invalid
 from tests.contract.serving import connect, serve
 
 # What fails.
@@ -39,6 +39,7 @@ from tests.contract.serving import connect, serve
         ("POST", BATCH, {"texts": ["a"]}),
         ("GET", MODEL_INFO, None),
         ("GET", HEALTH, None),
+        ("GET", READY, None),
     ],
 )
 def test_failures(
@@ -46,7 +47,7 @@ def test_failures(
 ) -> None:
     embedder.failure = failure
     answer = client.request(method, path, json=body)
-    assert answer.status_code == (503 if path == HEALTH else status)
+    assert answer.status_code == (503 if path in (HEALTH, READY) else status)
     assert answer.json() == {"detail": str(failure)}
     assert (answer.headers.get("retry-after") is not None) == (answer.status_code == 503)
 

@@ -7,8 +7,9 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.contract.fake_embedder import DIMENSION, MODEL, encode
-from tests.contract.requests import BATCH, EMBED, HEALTH, MODEL_INFO, post_raw
+from proxy.errors import EngineUnavailable
+from tests.contract.fake_embedder import DIMENSION, MODEL, FakeEmbedder, encode
+from tests.contract.requests import BATCH, EMBED, HEALTH, LIVE, MODEL_INFO, READY, post_raw
 
 # Answers.
 
@@ -59,10 +60,17 @@ def test_model_info(client: httpx.Client) -> None:
     }
 
 
-def test_health(client: httpx.Client) -> None:
-    answer = client.get(HEALTH)
+@pytest.mark.parametrize("path", [HEALTH, READY])
+def test_health(path: str, client: httpx.Client) -> None:
+    answer = client.get(path)
     assert answer.status_code == 200
     assert answer.json() == {"status": "ok", "model": MODEL.name, "dim": DIMENSION, "version": MODEL.version}
+
+
+def test_the_process_is_alive_whatever_is_behind_it(client: httpx.Client, embedder: FakeEmbedder) -> None:
+    embedder.failure = EngineUnavailable("The engine is away.")
+    answer = client.get(LIVE)
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
@@ -72,7 +80,7 @@ def test_documentation(path: str, client: httpx.Client) -> None:
 
 def test_the_schema_is_complete(client: httpx.Client) -> None:
     schema = client.get("/openapi.json").json()
-    assert set(schema["paths"]) == {EMBED, BATCH, MODEL_INFO, HEALTH}
+    assert set(schema["paths"]) == {EMBED, BATCH, MODEL_INFO, HEALTH, READY, LIVE}
     fields = {name: set(model["properties"]) for name, model in schema["components"]["schemas"].items()}
     assert fields["EmbedRequest"] == {"text", "normalize"}
     assert fields["EmbedBatchRequest"] == {"texts", "normalize"}
@@ -80,11 +88,12 @@ def test_the_schema_is_complete(client: httpx.Client) -> None:
     assert fields["EmbedBatchResponse"] == {"embeddings", "dim", "version", "count"}
     assert fields["ModelInfoResponse"] == {"model_name", "dimension", "version", "device"}
     assert fields["HealthResponse"] == {"status", "model", "dim", "version"}
+    assert fields["LiveResponse"] == {"status"}
     text = schema["components"]["schemas"]["EmbedRequest"]["properties"]["text"]
     assert (text["minLength"], text["maxLength"]) == (1, 1000)
     texts = schema["components"]["schemas"]["EmbedBatchRequest"]["properties"]["texts"]
     assert (texts["minItems"], texts["maxItems"], texts["items"]) == (1, 100, {"type": "string"})
-    for path, method in [(EMBED, "post"), (BATCH, "post"), (MODEL_INFO, "get"), (HEALTH, "get")]:
+    for path, method in [(EMBED, "post"), (BATCH, "post"), (MODEL_INFO, "get"), (HEALTH, "get"), (READY, "get")]:
         responses = schema["paths"][path][method]["responses"]
         assert {"200", "503"} <= set(responses)
         if method == "post":

@@ -174,9 +174,9 @@ def test_the_export_fills_what_triton_reads(pod: Manifest) -> None:
 
 def test_the_proxys_probes_ask_routes_that_it_has(pod: Manifest) -> None:
     app = create_app(proxy.settings.Settings())
-    known = {*app.openapi()["paths"], app.openapi_url}
-    for probe in ("livenessProbe", "readinessProbe"):
-        assert containers(pod)["proxy"][probe]["httpGet"]["path"] in known
+    for probe, path in (("livenessProbe", "/health/live"), ("readinessProbe", "/health/ready")):
+        assert containers(pod)["proxy"][probe]["httpGet"]["path"] == path
+        assert path in app.openapi()["paths"]
 
 
 def test_triton_has_as_many_encoder_threads_as_cores(pod: Manifest) -> None:

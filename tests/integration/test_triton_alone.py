@@ -12,6 +12,7 @@ import pytest
 
 from bench.ports import free_ports
 from runtime.settings import PROJECT_ROOT
+from runtime.steps import running_steps
 from tests.integration.launcher_run import write_toy_repository
 from tests.processes import descendants
 from tests.waiting import wait_until
@@ -74,6 +75,15 @@ def test_it_ends_with_its_triton(start: Callable[..., Run], tmp_path: Path) -> N
     os.kill(run.triton(), signal.SIGKILL)
     assert run.process.wait(30) == 1
     assert run.log.read_text().endswith("error: Triton was ended by SIGKILL.\n")
+
+
+def test_it_ends_when_its_step_will_never_answer_again(start: Callable[..., Run], tmp_path: Path) -> None:
+    run = start(write_toy_repository(tmp_path / "toy"))
+    run.ready()
+    (step,) = running_steps(run.triton())
+    os.kill(step, signal.SIGSTOP)
+    assert run.process.wait(60) == 1
+    assert run.log.read_text().endswith("error: Triton is killed: for 4 s it served nothing and did nothing.\n")
 
 
 def test_a_model_that_is_not_as_it_was_exported_is_told(start: Callable[..., Run], tmp_path: Path) -> None:

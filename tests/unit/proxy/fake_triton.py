@@ -5,6 +5,7 @@ the real one fails can be asked of it.
 """
 
 import asyncio
+import base64
 import hashlib
 import json
 import struct
@@ -47,6 +48,12 @@ def model_config(
         "max_batch_size": 128,
         "parameters": {key: {"string_value": value} for key, value in parameters.items() if value},
     }
+
+
+def canary_of(vector: NDArray[Any], text: str = "health 확인", minimum: str = "0.9999") -> dict[str, str]:
+    """Parameters that say: this text gives this vector."""
+    encoded = base64.b64encode(vector.astype("<f4").tobytes()).decode()
+    return {"canary_text": text, "canary_embedding": encoded, "canary_minimum_cosine": minimum}
 
 
 def decode_request(body: bytes, header_length: int) -> tuple[list[str], list[str]]:

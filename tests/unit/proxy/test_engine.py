@@ -13,6 +13,7 @@ from proxy.triton_client import TritonClient
 from tests.unit.proxy.fake_triton import (
     DIMENSION,
     FakeTriton,
+    canary_of,
     encode_answer,
     fake_vector,
     model_config,
@@ -342,3 +343,30 @@ async def test_a_check_asks_triton_every_time(triton: FakeTriton, embedder: Trit
     triton.infer_with = refuse_with(503, "not ready")
     with pytest.raises(EngineUnavailable):
         await embedder.check(soon())
+
+
+# The canary.
+
+
+async def test_a_check_asks_the_models_own_text_and_accepts_its_vector(
+    triton: FakeTriton, embedder: TritonEmbedder
+) -> None:
+    triton.config = model_config(changes=canary_of(fake_vector("비교", True), "비교"))
+    assert (await embedder.check(soon())).name == "fake-model"
+    assert triton.inferences == [["비교"]]
+
+
+async def test_another_vector_than_the_exports_fails_the_check_alone(
+    triton: FakeTriton, embedder: TritonEmbedder
+) -> None:
+    triton.config = model_config(changes=canary_of(fake_vector("another text", True)))
+    with pytest.raises(EngineFailed, match=r"another vector .* cosine is -?0\.\d+, and at least 0\.9999 is expected"):
+        await embedder.check(soon())
+    await embedder.embed(["a"], True, soon())
+
+
+async def test_a_new_models_canary_is_compared_with_what_it_gives(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    for name in ("one", "another"):
+        await triton.restart(name)
+        triton.config = model_config(name, changes=canary_of(fake_vector("비교", True, name), "비교"))
+        assert (await embedder.check(soon())).name == name

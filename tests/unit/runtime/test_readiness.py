@@ -49,3 +49,22 @@ def test_nobody_there() -> None:
         assert asyncio.run(listens("127.0.0.1", port))
     assert not asyncio.run(listens("127.0.0.1", port))
     assert asyncio.run(ask("127.0.0.1", port, "/health")) is None
+
+
+def test_a_body_is_posted_whole() -> None:
+    asked = b""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked = await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(4)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async def run() -> Answer | None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            return await ask("127.0.0.1", server.sockets[0].getsockname()[1], "/infer", b"{  }")
+
+    assert asyncio.run(run()) == Answer(200, b"")
+    assert asked.startswith(b"POST /infer HTTP/1.1\r\n")
+    assert b"\r\nContent-Length: 4\r\n" in asked
+    assert asked.endswith(b"\r\n\r\n{  }")

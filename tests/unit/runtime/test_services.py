@@ -106,3 +106,19 @@ def test_haste_ends_the_wait_for_a_child_that_does_not_stop() -> None:
         return waited
 
     assert asyncio.run(run()) < 15
+
+
+def test_one_that_is_stuck_is_killed_and_started_again() -> None:
+    told: list[str] = []
+
+    async def stuck(_: int) -> str:
+        return "it does nothing"
+
+    async def run() -> None:
+        it = service(["sleep", "60"], never, told)
+        it.stuck = stuck
+        await it.keep_running()
+
+    with pytest.raises(ChildFailed):
+        asyncio.run(asyncio.wait_for(run(), 20))
+    assert told[:2] == ["It is killed: it does nothing.", "It was ended by SIGKILL; starting it again in 0.0 s."]
