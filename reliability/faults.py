@@ -6,11 +6,14 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from bench.services import ROOT
+from reliability import memory_limit
+from reliability.clock import Clock, ahead_of_ours
 from reliability.relay import Mode, Relay
 from reliability.stack import LAUNCHER, PROXY, STEPS, TRITON, Stack
 
@@ -21,6 +24,9 @@ _STOPPED_SECONDS = 3.0  # within the deadline: who waits gets a vector late
 _DISTURBED_SECONDS = 3.0
 _FULL_DISK_BYTES = 1 << 20  # of the largest file that can be written: the encoder's is larger
 _EXPORT_SECONDS = 120.0
+_KILLED_SECONDS = 10.0  # a process under load asks for a page far sooner
+_JUMPED_SECONDS = 2.0  # after each jump of the clock: past the next turn of every timer
+_CLOCK_TOLERANCE = timedelta(seconds=10)
 
 
 class FaultFailed(Exception):
@@ -35,12 +41,13 @@ class Fault:
     inject: Callable[[], Awaitable[None]]
     back_seconds: float = BACK_SECONDS
     proxy_away: bool = False  # connections may be refused, and those under way cut off
+    harmless: bool = False  # every answer must be right
 
 
 def process_faults(stack: Stack, longer_than_deadline: float) -> list[Fault]:
     """Every process killed, and every process stopped for a while."""
     stubs = [f"stub: {step}" for step in STEPS]
-    kills = [Fault(f"SIGKILL {name}", partial(kill, stack, name)) for name in stubs]
+    kills = [Fault(f"SIGKILL {name}", partial(kill, stack, name), BACK_WITH_LOAD_SECONDS) for name in stubs]
     kills += [
         Fault(f"SIGKILL {TRITON}", partial(kill, stack, TRITON), BACK_WITH_LOAD_SECONDS),
         Fault(f"SIGKILL {PROXY}", partial(kill, stack, PROXY), proxy_away=True),
@@ -48,13 +55,39 @@ def process_faults(stack: Stack, longer_than_deadline: float) -> list[Fault]:
             "SIGKILL launcher, started again", partial(kill_launcher, stack), BACK_WITH_LOAD_SECONDS, proxy_away=True
         ),
     ]
-    stopped = [(name, _STOPPED_SECONDS) for name in (*stubs, TRITON, PROXY, LAUNCHER)]
-    stopped.append(("stub: encoder", longer_than_deadline))
     stops = [
-        Fault(f"SIGSTOP {'launcher' if name == LAUNCHER else name}, {seconds:g} s", partial(stop, stack, name, seconds))
-        for name, seconds in stopped
+        Fault(f"SIGSTOP {_shown(name)}, {_STOPPED_SECONDS:g} s", partial(stop, stack, name, _STOPPED_SECONDS))
+        for name in (*stubs, TRITON, PROXY, LAUNCHER)
     ]
+    # Longer than a step may stand still: Triton loads again.
+    name, seconds = "stub: encoder", longer_than_deadline
+    stops.append(Fault(f"SIGSTOP {name}, {seconds:g} s", partial(stop, stack, name, seconds), BACK_WITH_LOAD_SECONDS))
     return kills + stops
+
+
+def out_of_memory_faults(stack: Stack) -> list[Fault]:
+    """Every process killed by the kernel, for want of memory; where `memory_limit.why_not` has no reason."""
+    names = [*(f"stub: {step}" for step in STEPS), TRITON, PROXY, LAUNCHER]
+    return [
+        Fault(
+            f"out of memory: {_shown(name)}",
+            partial(exhaust, stack, name),
+            BACK_SECONDS if name == PROXY else BACK_WITH_LOAD_SECONDS,
+            proxy_away=name in (PROXY, LAUNCHER),
+        )
+        for name in names
+    ]
+
+
+def clock_faults(stack: Stack, clock: Clock) -> list[Fault]:
+    """Jumps of the time of day, under a service that was started with the environment of `clock`."""
+    day, hour, right = timedelta(days=1), timedelta(hours=1), timedelta()
+    jumps = {
+        "a day ahead, and back": (day, right),
+        "a day back, and ahead": (-day, right),
+        "an hour ahead, two back, one ahead": (hour, -hour, right),
+    }
+    return [Fault(f"clock {name}", partial(jump, stack, clock, to), harmless=True) for name, to in jumps.items()]
 
 
 def export_fault(stack: Stack) -> Fault:
@@ -102,6 +135,33 @@ async def kill_launcher(stack: Stack) -> None:
     stack.start()
 
 
+async def exhaust(stack: Stack, name: str) -> None:
+    """Has the kernel kill a process that gets no more memory; a launcher is started again, as by `kill_launcher`.
+
+    Raises `FaultFailed` where it lives on.
+    """
+    try:
+        await asyncio.to_thread(memory_limit.kill, stack.process(name), _KILLED_SECONDS)
+    except memory_limit.NotKilled as error:
+        raise FaultFailed(str(error)) from error
+    if name == LAUNCHER:
+        await asyncio.to_thread(stack.launcher.wait)
+        stack.start()
+
+
+async def jump(stack: Stack, clock: Clock, to: Sequence[timedelta]) -> None:
+    """Sets the clock to each of these, ahead of ours. Raises `FaultFailed` where the proxy's does not show it."""
+    for ahead in to:
+        clock.jump(ahead)
+        await asyncio.sleep(_JUMPED_SECONDS)
+        try:
+            seen = await asyncio.to_thread(ahead_of_ours, stack.url)
+        except OSError as error:
+            raise FaultFailed(f"/health, with the clock {ahead} ahead: {error}") from error
+        if abs(seen - ahead) > _CLOCK_TOLERANCE:
+            raise FaultFailed(f"the proxy's clock was {seen} ahead, not {ahead}")
+
+
 async def stop(stack: Stack, name: str, seconds: float) -> None:
     """SIGSTOP, and SIGCONT after `seconds`."""
     process = stack.process(name)
@@ -136,6 +196,10 @@ async def export_on_full_disk(stack: Stack) -> None:
         raise FaultFailed("a failed export changed the folder that serves")
     if "Traceback" in exported.stderr or "MODEL_REPOSITORY" not in said[-1]:
         raise FaultFailed(f"a failed export did not name the setting: {said[-1]}")
+
+
+def _shown(name: str) -> str:
+    return "launcher" if name == LAUNCHER else name
 
 
 def _fill_disk() -> None:
