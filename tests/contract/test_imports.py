@@ -17,8 +17,8 @@ ALLOWED = {
         "tokenizers", "torch", "transformers", "tritonclient", "uvicorn",
     },
     "reliability": {
-        "aiohttp", "bench", "hypothesis", "numpy", "orjson", "reliability", "requests",
-        "schemathesis", "tests", "tokenizers",
+        "aiohttp", "bench", "grpc", "hypothesis", "numpy", "orjson", "reliability", "requests",
+        "schemathesis", "tests", "tokenizers", "tritonclient",
     },
     "model_repository": {"numpy", "tokenizers", "triton_python_backend_utils", "tokenization", "mean_pooling"},
     "export": SETTINGS
