@@ -55,13 +55,17 @@ def process_faults(stack: Stack, longer_than_deadline: float) -> list[Fault]:
             "SIGKILL launcher, started again", partial(kill_launcher, stack), BACK_WITH_LOAD_SECONDS, proxy_away=True
         ),
     ]
+    stopped = [(name, _STOPPED_SECONDS) for name in (*stubs, TRITON, PROXY, LAUNCHER)]
+    stopped.append(("stub: encoder", longer_than_deadline))
+    # A step that stands still for some seconds does not come back whole: Triton gives it up, or the launcher does.
     stops = [
-        Fault(f"SIGSTOP {_shown(name)}, {_STOPPED_SECONDS:g} s", partial(stop, stack, name, _STOPPED_SECONDS))
-        for name in (*stubs, TRITON, PROXY, LAUNCHER)
+        Fault(
+            f"SIGSTOP {_shown(name)}, {seconds:g} s",
+            partial(stop, stack, name, seconds),
+            BACK_WITH_LOAD_SECONDS if name in stubs else BACK_SECONDS,
+        )
+        for name, seconds in stopped
     ]
-    # Longer than a step may stand still: Triton loads again.
-    name, seconds = "stub: encoder", longer_than_deadline
-    stops.append(Fault(f"SIGSTOP {name}, {seconds:g} s", partial(stop, stack, name, seconds), BACK_WITH_LOAD_SECONDS))
     return kills + stops
 
 
