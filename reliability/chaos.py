@@ -41,18 +41,19 @@ class Plan:
     """How much is tried."""
 
     texts: int  # of which the vectors are known
-    answers: int  # right ones of the run without a cache, at least: the faults come again until then
+    rounds: int  # of every fault
+    answers: int  # right ones with the cache and without it, each at least: the load goes on until then
     with_cache: bool  # every fault with the cache, too; else the kills of Triton and the proxy alone
 
 
-FULL = Plan(texts=1_000, answers=100_000, with_cache=True)
-SHORT = Plan(texts=300, answers=0, with_cache=False)
+FULL = Plan(texts=1_000, rounds=2, answers=50_000, with_cache=True)
+SHORT = Plan(texts=300, rounds=1, answers=0, with_cache=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 1 on a violation, and where the service did not start."""
     parser = argparse.ArgumentParser(prog="python -m reliability.chaos", description="Injects faults under load.")
-    parser.add_argument("--short", action="store_true", help="about two minutes; writes build/reliability/ alone")
+    parser.add_argument("--short", action="store_true", help="some minutes; writes build/reliability/ alone")
     options = parser.parse_args(arguments)
     started = time.monotonic()
     try:
@@ -78,14 +79,14 @@ async def try_all(plan: Plan) -> tuple[list[Run], list[BrokenStart]]:
             skip(processes, "out of memory: each process", why)
         else:
             faults += out_of_memory_faults(stack)
-        await go_through(processes, stack, stack.url, corpus, faults, plan.answers)
+        await go_through(processes, stack, stack.url, corpus, faults * plan.rounds, plan.answers)
         between = await disturb_connections(stack, corpus, settings)
     with running("chaos-cache", CACHE_MB="64", **settings) as stack:
         cached = Run("processes, with the cache")
         faults = process_faults(stack, _LONGER_THAN_DEADLINE)
         if not plan.with_cache:
             faults = [fault for fault in faults if fault.name in ("SIGKILL tritonserver", "SIGKILL proxy")]
-        await go_through(cached, stack, stack.url, corpus, faults)
+        await go_through(cached, stack, stack.url, corpus, faults, plan.answers)
     jumping = await jump_clock(corpus, settings)
     starts = await asyncio.to_thread(lambda: [_told(start) for start in try_starts(corpus)])
     return [processes, between, cached, jumping], starts
@@ -123,7 +124,7 @@ async def jump_clock(corpus: Corpus, settings: dict[str, str]) -> Run:
 async def go_through(
     run: Run, stack: Stack, url: str, corpus: Corpus, faults: Sequence[Fault], answers: int = 0
 ) -> None:
-    """Injects the faults one after another under load, again and again until so many right answers were checked."""
+    """Injects the faults one after another under load, which then goes on until so many right answers were checked."""
     watching = asyncio.create_task(watch(stack.triton_port, run.sharing))
     try:
         async with load(url, corpus, DEADLINE_SECONDS, run.record):
@@ -131,18 +132,28 @@ async def go_through(
             at_rest = run.record.counts()
             if set(at_rest) != {Verdict.RIGHT}:
                 raise NotRunning(f"Before any fault not every answer was right: {dict(at_rest)}")
-            while True:
-                for fault in faults:
-                    recovery = await endure(fault, run.record)
-                    run.recoveries.append(recovery)
-                    tell(f"{run.name}: {fault.name}: {sentence(recovery)}")
-                    if recovery.steady is None:  # the next fault shall meet a service that is well
-                        await bring_back(stack, run.record)
-                if run.record.counts()[Verdict.RIGHT] >= answers:
-                    return
+            for fault in faults:
+                recovery = await endure(fault, run.record)
+                run.recoveries.append(recovery)
+                tell(f"{run.name}: {fault.name}: {sentence(recovery)}")
+                if recovery.steady is None:  # the next fault shall meet a service that is well
+                    await bring_back(stack, run.record)
+            await wait_for_answers(run.record, answers)
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+
+
+async def wait_for_answers(record: Record, wanted: int) -> None:
+    """Until so many right answers were checked. Raises `NotRunning` where none comes for long."""
+    latest, counted = time.monotonic(), record.counts()[Verdict.RIGHT]
+    while counted < wanted:
+        await asyncio.sleep(1)
+        now = record.counts()[Verdict.RIGHT]
+        if now > counted:
+            latest, counted = time.monotonic(), now
+        elif time.monotonic() - latest > 4 * BACK_WITH_LOAD_SECONDS:
+            raise NotRunning(f"No right answer for {4 * BACK_WITH_LOAD_SECONDS:.0f} s, after all faults.")
 
 
 async def bring_back(stack: Stack, record: Record) -> None:
