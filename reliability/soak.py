@@ -29,10 +29,15 @@ SLOWER = 1.5  # p99 of the last tenth to that of the first
 
 @dataclass(frozen=True)
 class Plan:
-    """Seconds of the same load: before anything is counted, while caches and allocators fill; and counted."""
+    """Seconds of the same load: before anything is counted, while caches and allocators fill; and counted.
+
+    A slow machine warms up for longer, until as much was asked: each first text of its length takes memory.
+    """
 
     warm_up: float
     counted: float
+    warm_up_answers: int = 4_000
+    longest_warm_up: float = 300
 
 
 FULL = Plan(warm_up=60, counted=1_800)
@@ -53,7 +58,7 @@ class Run:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 1 on a violation, and where the service did not start."""
     parser = argparse.ArgumentParser(prog="python -m reliability.soak", description="Loads the service for long.")
-    parser.add_argument("--short", action="store_true", help="three minutes; writes build/reliability/ alone")
+    parser.add_argument("--short", action="store_true", help="some three minutes; writes build/reliability/ alone")
     options = parser.parse_args(arguments)
     started = time.monotonic()
     try:
@@ -87,23 +92,31 @@ async def _load(stack: Stack, plan: Plan) -> tuple[Record, list[Sample], list[tu
     corpus = await asyncio.to_thread(learn, stack.url, TEXTS)
     record = Record()
     samples: list[Sample] = []
-    answered: list[tuple[float, float]] = []
-    started = time.monotonic() + plan.warm_up
+    answered: list[tuple[float, float]] = []  # when by the monotonic clock
     async with load(
         stack.url,
         corpus,
         DEADLINE_SECONDS,
         record,
-        on_answer=lambda taken: answered.append((time.monotonic() - started, taken)),
+        on_answer=lambda taken: answered.append((time.monotonic(), taken)),
     ):
-        await asyncio.sleep(plan.warm_up)
+        await _warm_up(plan, answered)
+        started = time.monotonic()
         while (at := time.monotonic() - started) < plan.counted:
             samples.append(await asyncio.to_thread(read, stack, at))
             latest = samples[-1]
             resident = sum(process.rss for process in latest.processes.values()) >> 20
             print(f"{at:5.0f} s: {resident} MiB, {latest.segments} segments, {len(answered):,} answers", flush=True)
             await asyncio.sleep(min(SAMPLE_SECONDS, max(0.0, plan.counted - (time.monotonic() - started))))
-    return record, samples, answered
+    return record, samples, [(at - started, taken) for at, taken in answered]
+
+
+async def _warm_up(plan: Plan, answered: Sequence[object]) -> None:
+    began = time.monotonic()
+    await asyncio.sleep(plan.warm_up)
+    while len(answered) < plan.warm_up_answers and time.monotonic() < began + plan.longest_warm_up:
+        await asyncio.sleep(1)
+    print(f"warm after {time.monotonic() - began:.0f} s and {len(answered):,} answers", flush=True)
 
 
 def _p99(answered: Sequence[tuple[float, float]], since: float, until: float) -> float:
