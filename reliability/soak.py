@@ -38,10 +38,11 @@ class Plan:
     counted: float
     warm_up_answers: int = 4_000
     longest_warm_up: float = 300
+    judges_p99: bool = True  # else it is told alone: in tenths of some seconds it is the machine's other work
 
 
 FULL = Plan(warm_up=60, counted=1_800)
-SHORT = Plan(warm_up=80, counted=80)
+SHORT = Plan(warm_up=80, counted=80, judges_p99=False)
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Run:
     first_p99: float
     last_p99: float
     left: set[str]  # in /dev/shm after the stop
+    judges_p99: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,6 +86,7 @@ def soak(plan: Plan) -> Run:
         first_p99=_p99(answered, 0.0, seconds / 10),
         last_p99=_p99(answered, seconds - seconds / 10, seconds),
         left=orphans(before),
+        judges_p99=plan.judges_p99,
     )
 
 
@@ -132,7 +135,7 @@ def summarize(run: Run, found: Sequence[Trend], seconds: float) -> dict[str, Any
     counts = run.record.counts()
     violations = [trend.violation for trend in found if trend.violation]
     violations += [f"{counts[verdict]} answers {verdict.value}" for verdict in counts if verdict is not Verdict.RIGHT]
-    if run.last_p99 > SLOWER * run.first_p99:
+    if run.judges_p99 and run.last_p99 > SLOWER * run.first_p99:
         violations.append(f"p99 rose from {run.first_p99 * 1000:.0f} to {run.last_p99 * 1000:.0f} ms")
     if run.left:
         violations.append(f"{len(run.left)} segments were left in /dev/shm")
@@ -140,7 +143,8 @@ def summarize(run: Run, found: Sequence[Trend], seconds: float) -> dict[str, Any
         "seconds": seconds,
         "summary": (
             f"{counts[Verdict.RIGHT]:,} right answers. p99 was {run.first_p99 * 1000:.0f} ms in the first tenth and "
-            f"{run.last_p99 * 1000:.0f} ms in the last; {len(run.left)} segments were left in /dev/shm after the stop."
+            f"{run.last_p99 * 1000:.0f} ms in the last{'' if run.judges_p99 else ' (not judged)'}; "
+            f"{len(run.left)} segments were left in /dev/shm after the stop."
         ),
         "violations": violations,
         "answers": {verdict.value: count for verdict, count in counts.items()},
