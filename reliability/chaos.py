@@ -17,6 +17,7 @@ from reliability.corpus import Corpus, learn
 from reliability.faults import (
     BACK_WITH_LOAD_SECONDS,
     Fault,
+    FaultFailed,
     clock_faults,
     connection_faults,
     export_fault,
@@ -159,7 +160,10 @@ async def wait_for_answers(record: Record, wanted: int) -> None:
 async def bring_back(stack: Stack, record: Record) -> None:
     """Starts the launcher anew. Raises `NotRunning` where right answers do not come back even so."""
     tell("Starting the service anew.")
-    await kill_launcher(stack)
+    try:
+        await kill_launcher(stack)
+    except FaultFailed as error:
+        raise NotRunning(str(error)) from error
     over, seconds = time.monotonic(), 4 * BACK_WITH_LOAD_SECONDS
     while not is_calm(record.outcomes, over):
         if time.monotonic() > over + seconds:

@@ -6,11 +6,13 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
+from bench.processes import stat
 from bench.services import ROOT
 from reliability import memory_limit
 from reliability.clock import Clock, ahead_of_ours
@@ -24,6 +26,7 @@ _STOPPED_SECONDS = 3.0  # within the deadline: who waits gets a vector late
 _DISTURBED_SECONDS = 3.0
 _FULL_DISK_BYTES = 1 << 20  # of the largest file that can be written: the encoder's is larger
 _EXPORT_SECONDS = 120.0
+_GONE_SECONDS = 4.0  # for all that a dead launcher had started
 _KILLED_SECONDS = 10.0  # a process under load asks for a page far sooner
 _JUMPED_SECONDS = 2.0  # after each jump of the clock: past the next turn of every timer
 _CLOCK_TOLERANCE = timedelta(seconds=10)
@@ -133,24 +136,37 @@ async def kill(stack: Stack, name: str) -> None:
 
 
 async def kill_launcher(stack: Stack) -> None:
-    """SIGKILL, and a new launcher as soon as the old one is dead, as a supervisor would start it."""
+    """SIGKILL, and a new launcher as soon as the old one is dead, as a supervisor would start it.
+
+    Raises `FaultFailed` where a process of the old one is left.
+    """
+    processes = stack.processes()
     stack.launcher.kill()
+    await _start_again(stack, processes)
+
+
+async def _start_again(stack: Stack, processes: dict[str, int]) -> None:
     await asyncio.to_thread(stack.launcher.wait)
     stack.start()
+    until = time.monotonic() + _GONE_SECONDS
+    while left := [name for name, process in processes.items() if (stat(process) or "X")[0] not in "ZX"]:
+        if time.monotonic() > until:
+            raise FaultFailed(f"left running by a launcher that is dead: {', '.join(left)}")
+        await asyncio.sleep(0.05)
 
 
 async def exhaust(stack: Stack, name: str) -> None:
     """Has the kernel kill a process that gets no more memory; a launcher is started again, as by `kill_launcher`.
 
-    Raises `FaultFailed` where it lives on.
+    Raises `FaultFailed` where it lives on, or leaves a process behind.
     """
+    processes = stack.processes()
     try:
         await asyncio.to_thread(memory_limit.kill, stack.process(name), _KILLED_SECONDS)
     except memory_limit.NotKilled as error:
         raise FaultFailed(str(error)) from error
     if name == LAUNCHER:
-        await asyncio.to_thread(stack.launcher.wait)
-        stack.start()
+        await _start_again(stack, processes)
 
 
 async def jump(stack: Stack, clock: Clock, to: Sequence[timedelta]) -> None:
