@@ -69,7 +69,7 @@ accuracy: setup-dev ## Compare each precision with sentence-transformers on real
 scaling: setup-dev ## Work out docs/scaling.md anew from docs/benchmarks/results.json
 	@$(BIN)/python -m bench.scaling --write
 
-chaos: setup-dev ## Inject faults under load; writes docs/reliability.md; with SHORT=1 two minutes of it, build/reliability/ alone
+chaos: setup-dev ## Inject faults under load; writes docs/reliability.md; with SHORT=1 some minutes of it, build/reliability/ alone
 	@$(BIN)/python -m reliability.chaos $(if $(SHORT),--short)
 
 fuzz: setup-dev ## Send bad input to the service and its parts; writes docs/reliability.md; with SHORT=1 a minute of it

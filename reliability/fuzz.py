@@ -20,6 +20,7 @@ from reliability.json_bodies import try_json_bodies
 from reliability.pure_functions import try_pure_functions
 from reliability.raw_sockets import try_raw_sockets
 from reliability.stack import NotRunning, Stack, running
+from reliability.triton_grpc import try_triton_grpc
 from reliability.triton_requests import try_triton
 
 
@@ -37,6 +38,7 @@ class Plan:
 FULL = Plan(pure_inputs=500_000, json_examples=3_000, socket_rounds=300, idle=100_000, triton_rounds=500)
 SHORT = Plan(pure_inputs=10_000, json_examples=300, socket_rounds=10, idle=2_000, triton_rounds=10)
 _KNOWN_TEXTS = 100
+_MORE_CONNECTIONS = 1_000  # than are idle, so that the limit does not come in between
 
 Block = Callable[[], list[Findings]]
 
@@ -52,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = SHORT if options.short else FULL
     started = time.monotonic()
     try:
-        with running("fuzz", CACHE_MB="1", LOG_LEVEL="debug") as stack:
+        connections = str(plan.idle + _MORE_CONNECTIONS)
+        with running("fuzz", CACHE_MB="1", LOG_LEVEL="debug", MAX_CONNECTIONS=connections) as stack:
             found = try_all(stack, plan, options.seed)
     except NotRunning as error:
         print(f"error: {error}", file=sys.stderr)
@@ -71,16 +74,18 @@ def try_all(stack: Stack, plan: Plan, seed: int) -> list[Findings]:
             try_raw_sockets(stack.url, corpus, plan.socket_rounds, plan.idle, seed)
         ),
         "Triton's own callers": lambda: try_triton(stack.triton_port, plan.triton_rounds, seed),
+        "Triton's own callers, gRPC": lambda: try_triton_grpc(stack.triton_grpc_port, plan.triton_rounds, seed),
         "JSON bodies": lambda: try_json_bodies(stack.url, plan.json_examples, seed),
     }
     found: list[Findings] = []
     for name, block in blocks.items():
-        processes = stack.processes()
+        processes, began = stack.processes(), time.monotonic()
         part = block()
         part.append(after(stack, corpus, processes, name))
         found += part
         inputs, violations = sum(each.inputs for each in part), [what for each in part for what in each.violations]
-        print(f"{name}: {inputs:,} inputs" + "".join(f"; VIOLATION {what}" for what in violations), flush=True)
+        told = f"{name}: {inputs:,} inputs in {time.monotonic() - began:.0f} s"
+        print(told + "".join(f"; VIOLATION {what}" for what in violations), flush=True)
     return found
 
 

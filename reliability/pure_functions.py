@@ -69,7 +69,7 @@ def _until(inputs: int, findings: Findings, check: Callable[[Any], None], strate
     while findings.inputs < inputs and not findings.violations:
         seed += 1
         run = settings(
-            max_examples=min(20_000, max(100, inputs // 4)),
+            max_examples=min(5_000, max(100, inputs // 4)),
             deadline=None,
             database=None,
             phases=[Phase.generate],

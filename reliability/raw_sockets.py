@@ -20,6 +20,7 @@ _ANSWER_SECONDS = 2.0  # that an answer is waited for, where there may be none
 _PIPELINED = 50
 _AT_ONCE = 32
 _SPARE_DESCRIPTORS = 300  # for everything else in this process, and in the proxy's, whose limit is the same
+_PER_ADDRESS = 20_000  # connections from one address of the loopback, which has 28,000 ports for them
 _BOMB_MIB = 64
 
 
@@ -190,7 +191,9 @@ async def _idle_connections(door: Door, corpus: Corpus, wanted: int) -> Findings
     try:
         for number in range(count):
             try:
-                writers.append((await asyncio.wait_for(asyncio.open_connection(door.host, door.port), 10))[1])
+                ours = (f"127.0.0.{1 + number // _PER_ADDRESS}", 0)
+                opening = asyncio.open_connection(door.host, door.port, local_addr=ours)
+                writers.append((await asyncio.wait_for(opening, 10))[1])
                 findings.add("open")
             except (OSError, asyncio.TimeoutError) as error:
                 findings.add("refused", f"idle connection {number}: {type(error).__name__}")

@@ -73,6 +73,8 @@ def assess(fault: Fault, outcomes: Sequence[Outcome], over: float, failure: str 
     forbidden = [verdict for verdict in Verdict if verdict.is_never_right]
     if not fault.proxy_away:
         forbidden += [Verdict.REFUSED, Verdict.CUT]
+    if fault.harmless:
+        forbidden.append(Verdict.CLEAN)
     violations = [f"{counts[verdict]} {verdict.value}" for verdict in forbidden if counts[verdict]]
     if steady is None or steady > fault.back_seconds:
         violations.append(f"not back within {fault.back_seconds:g} s")

@@ -1,4 +1,7 @@
-"""A TCP relay between proxy and Triton that can lose, tear and slow down what passes."""
+"""A TCP relay between proxy and Triton that can lose, tear and slow down what passes, on the streams of asyncio.
+
+Not `tc` in a network namespace: netem is a module of the kernel that many machines lack, and both need root.
+"""
 
 import asyncio
 import contextlib

@@ -11,10 +11,17 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Held:
-    """By one process: bytes of resident memory (RSS, and PSS, where a shared page counts in part), descriptors."""
+    """By one process: bytes of memory, and descriptors.
+
+    `rss` is resident memory, and `pss` the same where a shared page counts in part. The next three are what it consists
+    of, which the kernel counts less exactly: own pages, pages of mapped files, pages of /dev/shm.
+    """
 
     rss: int
     pss: int
+    anonymous: int
+    file: int
+    shared: int
     descriptors: int
 
 
@@ -54,12 +61,21 @@ def _prefix(name: str) -> str:
 
 
 def _held(process: int) -> Held:
-    sizes = dict(_sizes(process))
-    return Held(sizes["Rss"], sizes["Pss"], sum(1 for _ in (_PROC / str(process) / "fd").iterdir()))
+    folder = _PROC / str(process)
+    exact, kinds = dict(_sizes(folder / "smaps_rollup")), dict(_sizes(folder / "status"))
+    return Held(
+        rss=exact["Rss"],
+        pss=exact["Pss"],
+        anonymous=kinds["RssAnon"],
+        file=kinds["RssFile"],
+        shared=kinds["RssShmem"],
+        descriptors=sum(1 for _ in (folder / "fd").iterdir()),
+    )
 
 
-def _sizes(process: int) -> Iterator[tuple[str, int]]:
-    for line in (_PROC / str(process) / "smaps_rollup").read_text().splitlines():
+def _sizes(path: Path) -> Iterator[tuple[str, int]]:
+    """The lines `Name:  12 kB` of a file in /proc, in bytes."""
+    for line in path.read_text(errors="replace").splitlines():
         name, found, value = line.partition(":")
-        if found and name in ("Rss", "Pss"):
+        if found and value.endswith(" kB"):
             yield name, int(value.split()[0]) * 1024

@@ -39,6 +39,7 @@ class Stack:
         ports = free_settings()
         self.url = f"http://127.0.0.1:{ports['PROXY_PORT']}"
         self.triton_port = int(ports["TRITON_HTTP_PORT"])
+        self.triton_grpc_port = int(ports["TRITON_GRPC_PORT"])
         self.repository = WORK / "model_repository"
         self.log = WORK / f"{name}.log"
         self.log.write_bytes(b"")

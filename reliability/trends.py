@@ -38,12 +38,13 @@ class Trend:
 
 
 def trends(samples: Sequence[Sample]) -> list[Trend]:
-    """Resident memory and descriptors of each process, and shared memory. PSS is told, and judged by nothing."""
+    """Resident memory and descriptors of each process, and shared memory. The rest is told, and judged by nothing."""
     found = []
     for name in samples[-1].processes:
         held = [sample.processes[name] for sample in samples]
         found += [
             _trend(f"{name}: resident", [each.rss for each in held], is_memory=True),
+            _trend(f"{name}: of it, own pages", [each.anonymous for each in held], is_memory=True, judged=False),
             _trend(f"{name}: PSS", [each.pss for each in held], is_memory=True, judged=False),
             _trend(f"{name}: descriptors", [each.descriptors for each in held], is_memory=False),
         ]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
@@ -20,8 +21,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Child:
     """A running child and all that it started; `exited` becomes its return code (negative: the signal)."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", show: Callable[[str], None] | None) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", show: Callable[[str], None] | None, lifeline: int) -> None:
         self.process = process
+        self._lifeline = lifeline
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._show = show
         self._rest = b""
@@ -48,6 +50,7 @@ class Child:
                     time.sleep(0.005)
         self._read()
         self._close_output()
+        self._cut_lifeline()
         self.poll()
 
     def poll(self) -> None:
@@ -75,6 +78,11 @@ class Child:
             if not chunk:
                 self._close_output()
                 return
+
+    def _cut_lifeline(self) -> None:
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
 
     def _close_output(self) -> None:
         if self.process.stdout is not None and not self.process.stdout.closed:
@@ -108,6 +116,7 @@ class Children:
             if os.getppid() != launcher:  # it was killed before the line above
                 os._exit(1)
 
+        held, lifeline = os.pipe()
         process = subprocess.Popen(
             command,
             env=dict(environment),
@@ -117,8 +126,11 @@ class Children:
             stderr=subprocess.STDOUT if show else None,
             start_new_session=True,
             preexec_fn=before_exec,
+            pass_fds=(held,),
         )
-        child = Child(process, show)
+        _kill_at_end_of(held, process.pid)
+        os.close(held)
+        child = Child(process, show, lifeline)
         self._running.append(child)
         return child
 
@@ -126,6 +138,17 @@ class Children:
         for child in self._running:
             child.poll()
         self._running = [child for child in self._running if not child.exited.done()]
+
+
+def _kill_at_end_of(pipe: int, group: int) -> None:
+    """Has the kernel send SIGKILL to a whole group when nobody holds the other end of this pipe any more.
+
+    The death of its parent is told to a child alone: a Python step of Triton, waiting for it with the interpreter's
+    lock held, was left behind for good. The group must hold this end, too: whichever of ours closes first.
+    """
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, -group)
+    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def describe_exit(code: int) -> str:

@@ -17,8 +17,8 @@ ALLOWED = {
         "tokenizers", "torch", "transformers", "tritonclient", "uvicorn",
     },
     "reliability": {
-        "aiohttp", "bench", "hypothesis", "numpy", "orjson", "reliability", "requests",
-        "schemathesis", "tests", "tokenizers", "uvloop",
+        "aiohttp", "bench", "grpc", "hypothesis", "numpy", "orjson", "reliability", "requests",
+        "schemathesis", "tests", "tokenizers", "tritonclient", "uvloop",
     },
     "examples": SETTINGS
     | {

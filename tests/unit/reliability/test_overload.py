@@ -21,7 +21,7 @@ def answers(since: float, until: float, rate: float, status: int = 200, seconds:
 
 
 def sample(seconds: float, rss: int) -> Sample:
-    return Sample(seconds, {"proxy": Held(rss, rss, 10)}, 0, 0)
+    return Sample(seconds, {"proxy": Held(rss, rss, rss, 0, 0, 10)}, 0, 0)
 
 
 def good() -> Overload:

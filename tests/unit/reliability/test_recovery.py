@@ -45,3 +45,9 @@ def test_what_only_a_proxy_that_is_away_excuses(verdict: Verdict) -> None:
     found = outcomes((11, verdict), (12, Verdict.RIGHT))
     assert assess(Fault("kill", nothing, proxy_away=True), found, over=10).violations == ()
     assert assess(Fault("kill", nothing), found, over=10).violations == (f"1 {verdict.value}",)
+
+
+def test_a_fault_that_must_cost_nothing() -> None:
+    found = outcomes((11, Verdict.CLEAN), (12, Verdict.RIGHT))
+    assert assess(Fault("clock", nothing), found, over=10).violations == ()
+    assert assess(Fault("clock", nothing, harmless=True), found, over=10).violations == ("1 clean 5xx",)

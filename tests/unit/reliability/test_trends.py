@@ -10,7 +10,7 @@ MIB = 2**20
 
 def samples(*resident: int, descriptors: int = 9) -> list[Sample]:
     return [
-        Sample(5.0 * number, {"proxy": Held(rss * MIB, MIB, descriptors)}, 3, MIB)
+        Sample(5.0 * number, {"proxy": Held(rss * MIB, MIB, MIB, MIB, 0, descriptors)}, 3, MIB)
         for number, rss in enumerate(resident)
     ]
 

@@ -72,18 +72,17 @@ def test_a_child_has_a_session_of_its_own() -> None:
     assert session == pid != os.getsid(0)
 
 
-def test_a_killed_launcher_takes_its_children_along() -> None:
+def test_a_killed_launcher_takes_its_children_and_theirs_along() -> None:
     launcher = (
         "import asyncio, os, sys; from pathlib import Path; from runtime.processes import Children\n"
         "async def run():\n"
-        "    child = Children().start(['sleep', '60'], environment=os.environ, folder=Path('/'))\n"
-        "    print(child.process.pid, flush=True)\n"
+        f"    child = Children().start({FAMILY!r}, environment=os.environ, folder=Path('/'))\n"
         "    await child.exited\n"
         "asyncio.run(run())"
     )
     with subprocess.Popen([sys.executable, "-c", launcher], cwd=PROJECT_ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        child = int(process.stdout.readline())
-        assert alive(child)
+        family = [int(word) for word in process.stdout.readline().split()]
+        assert all(alive(pid) for pid in family)
         process.kill()
-        wait_until(lambda: not alive(child))
+        wait_until(lambda: not any(alive(pid) for pid in family))

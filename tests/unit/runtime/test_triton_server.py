@@ -47,6 +47,12 @@ def test_steps_get_one_thread_where_nothing_else_is_said() -> None:
     assert (environment["OMP_NUM_THREADS"], environment["OPENBLAS_NUM_THREADS"]) == ("4", "1")
 
 
+def test_memory_comes_from_one_pool_that_keeps_nothing_back_where_nothing_else_is_said() -> None:
+    environment = triton_environment(WHEEL, LAYOUT, 2, {"MALLOC_ARENA_MAX": "4"})
+    assert environment["MALLOC_ARENA_MAX"] == "4"
+    assert environment["GLIBC_TUNABLES"] == "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"
+
+
 def test_threads_are_bound_only_where_there_is_one_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     assert triton_environment(WHEEL, LAYOUT, 4, {})["OMP_PROC_BIND"] == "true"
