@@ -62,8 +62,8 @@ def try_starts(corpus: Corpus) -> Iterator[BrokenStart]:
 
 @contextlib.contextmanager
 def _broken(path: Path, damage: Callable[[Path], None]) -> Iterator[None]:
-    # The damaged one is a copy: whatever happens, the rename at the end brings the whole one back. Elsewhere, since a file
-    # more would be refused for itself.
+    # The damaged one is a copy: whatever happens, the rename at the end brings the whole one back. It is kept outside,
+    # since a file more would be refused for itself.
     kept = WORK / f"kept-{path.name}"
     path.rename(kept)
     try:
