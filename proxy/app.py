@@ -27,6 +27,7 @@ from proxy.process_watch import ProcessWatch
 from proxy.security_headers import SecurityHeaders
 from proxy.settings import Settings
 from proxy.stopping import Stopping
+from proxy.text_endpoints import make_text_routes
 from proxy.triton_client import TritonClient
 
 # Of the deadline, what the texts in hand may take: a batch waits longer than the single texts that pass it.
@@ -76,6 +77,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None, beat_second
     )
     add_pages(app)
     app.include_router(make_routes(embedder, settings.deadline_seconds))
+    app.include_router(make_text_routes(embedder, settings.deadline_seconds))
     app.include_router(make_health_routes(heartbeat))
     cache = embedder if isinstance(embedder, CachingEmbedder) else None
     if cache is not None:
