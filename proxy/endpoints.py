@@ -11,6 +11,7 @@ from proxy.disconnects import unless_disconnected
 from proxy.embedder import Embedder
 from proxy.request_time import RequestTimeout, deadline_in
 from proxy.schemas import (
+    FOOD,
     CacheResponse,
     EmbedBatchRequest,
     EmbedBatchResponse,
@@ -58,7 +59,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         response_model=EmbedBatchResponse,
         response_description="The texts' vectors, in the order asked.",
         responses=BODY | DEADLINE,
-        openapi_extra=fill_in(texts=["갈비탕", "김치찌개", "된장찌개"], normalize=True),
+        openapi_extra=fill_in(texts=FOOD, normalize=True),
         tags=["embedding"],
     )
     async def embed_batch(

@@ -1,9 +1,9 @@
 """The JSON that comes in and goes out, field by field; the OpenAPI schema is made from it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticKnownError
 
 from proxy import truncation
 
@@ -37,8 +37,8 @@ Truncate = Annotated[
 ReturnTokens = Annotated[
     bool, Field(description="Whether the answer tells `tokens` and `truncated`, too.", examples=[False])
 ]
-_TOKENS = "Tokens of the whole text with the special ones, before it is cut off."
-_TRUNCATED = "Whether the model saw a part of the text alone."
+TOKENS = "Tokens of the whole text with the special ones, before it is cut off."
+TRUNCATED = "Whether the model saw a part of the text alone."
 
 
 def _refuse_surrogates(text: str) -> str:
@@ -51,7 +51,7 @@ def _refuse_surrogates(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_refuse_surrogates)]
-_FOOD = ["갈비탕", "김치찌개", "된장찌개"]
+FOOD = ["갈비탕", "김치찌개", "된장찌개"]
 
 
 def fill_in(**body: Any) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class EmbedBatchRequest(BaseModel):
         min_length=1,
         max_length=MAX_TEXTS,
         description=f"1 to {MAX_TEXTS} texts, each of any length, the empty one too.",
-        examples=[_FOOD],
+        examples=[FOOD],
     )
     normalize: Normalize = True
     truncate: Truncate = "right"
@@ -96,12 +96,12 @@ class EmbedResponse(BaseModel):
     version: Version
     tokens: int | None = Field(
         default=None,
-        description=f"{_TOKENS} Only with `return_tokens`.",
+        description=f"{TOKENS} Only with `return_tokens`.",
         examples=[7],
     )
     truncated: bool | None = Field(
         default=None,
-        description=f"{_TRUNCATED} Only with `return_tokens`.",
+        description=f"{TRUNCATED} Only with `return_tokens`.",
         examples=[False],
     )
 
@@ -117,84 +117,13 @@ class EmbedBatchResponse(BaseModel):
     version: Version
     count: int = Field(description="Number of vectors.", examples=[3])
     tokens: list[int] | None = Field(
-        default=None, description=f"{_TOKENS} For each text, and only with `return_tokens`.", examples=[[5, 7, 6]]
+        default=None, description=f"{TOKENS} For each text, and only with `return_tokens`.", examples=[[5, 7, 6]]
     )
     truncated: list[bool] | None = Field(
         default=None,
-        description=f"{_TRUNCATED} For each text, and only with `return_tokens`.",
+        description=f"{TRUNCATED} For each text, and only with `return_tokens`.",
         examples=[[False, False, False]],
     )
-
-
-class TokenizeRequest(BaseModel):
-    """One text or several: exactly one of `text` and `texts`."""
-
-    text: Text | None = Field(
-        default=None, description="One text of any length, in place of `texts`.", examples=["갈비탕"]
-    )
-    texts: list[Text] | None = Field(
-        default=None,
-        min_length=1,
-        max_length=MAX_TEXTS,
-        description=f"1 to {MAX_TEXTS} texts, each of any length.",
-        examples=[_FOOD],
-    )
-    truncate: Literal["right", "left"] = Field(
-        default="right",
-        description="Where a text is cut off that has more tokens than the model reads.",
-        examples=["right"],
-    )
-    special_tokens: bool = Field(
-        default=False,
-        description="Whether `ids` hold the special tokens around a text. Without them, ids are what `/v1/embeddings` "
-        "takes in place of the text.",
-        examples=[False],
-    )
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> "TokenizeRequest":
-        if (self.text is None) == (self.texts is None):
-            raise PydanticCustomError("one_of_both", "Exactly one of `text` and `texts` is required")
-        return self
-
-
-class TokenizeResponse(BaseModel):
-    """What the model sees of each text, in the order asked."""
-
-    ids: list[list[int]] = Field(
-        description="The ids, in the model's own vocabulary, of what it sees of each text.",
-        examples=[[[6, 5412, 1013], [87, 1209, 44, 310], [16, 982, 5]]],
-    )
-    tokens: list[int] = Field(description=f"{_TOKENS} For each text.", examples=[[5, 6, 5]])
-    truncated: list[bool] = Field(description=f"{_TRUNCATED} For each text.", examples=[[False, False, False]])
-    version: Version
-    count: int = Field(description="Number of texts.", examples=[3])
-
-
-class SimilarityRequest(BaseModel):
-    """A query, and the texts to compare it with."""
-
-    query: Text = Field(
-        min_length=1, description="What the texts are compared with: 1 character or more.", examples=["갈비탕"]
-    )
-    texts: list[Text] = Field(
-        min_length=1,
-        max_length=MAX_TEXTS,
-        description=f"1 to {MAX_TEXTS} texts, each of any length, the empty one too.",
-        examples=[["소갈비탕", "김치찌개", "된장찌개"]],
-    )
-    truncate: Truncate = "right"
-
-
-class SimilarityResponse(BaseModel):
-    """How alike the query and each text are, in the order asked."""
-
-    similarities: list[float] = Field(
-        description="The cosine of each text's vector and the query's: -1 to 1, and 1 for the same direction.",
-        examples=[[0.8312, 0.4127, 0.3954]],
-    )
-    version: Version
-    count: int = Field(description="Number of texts.", examples=[3])
 
 
 class ModelInfoResponse(BaseModel):

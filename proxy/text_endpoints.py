@@ -8,7 +8,8 @@ from proxy.described_errors import BODY, DEADLINE
 from proxy.disconnects import unless_disconnected
 from proxy.embedder import Embedder
 from proxy.request_time import RequestTimeout, deadline_in
-from proxy.schemas import SimilarityRequest, SimilarityResponse, TokenizeRequest, TokenizeResponse, fill_in
+from proxy.schemas import FOOD, fill_in
+from proxy.text_schemas import SimilarityRequest, SimilarityResponse, TokenizeRequest, TokenizeResponse
 from proxy.truncation import places_in, refuse_truncated, side
 
 
@@ -22,7 +23,7 @@ def make_text_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         response_model=TokenizeResponse,
         response_description="The texts' token ids, in the order asked.",
         responses=BODY | DEADLINE,
-        openapi_extra=fill_in(texts=["갈비탕", "김치찌개", "된장찌개"]),
+        openapi_extra=fill_in(texts=FOOD),
         tags=["embedding"],
     )
     async def tokenize(query: TokenizeRequest, request: Request, x_request_timeout: RequestTimeout = None) -> Response:
