@@ -12,6 +12,17 @@ MAX_INPUTS = 2048  # OpenAI's own limit
 _MAX_TOKEN_ID = 2**31 - 1
 
 
+# As the schema tells it.
+_SomeText = Annotated[str, Field(min_length=1)]
+_SomeIds = Annotated[list[Annotated[int, Field(ge=0, le=_MAX_TOKEN_ID)]], Field(min_length=1)]
+_Input = (
+    _SomeText
+    | Annotated[list[_SomeText], Field(min_length=1, max_length=MAX_INPUTS)]
+    | _SomeIds
+    | Annotated[list[_SomeIds], Field(min_length=1, max_length=MAX_INPUTS)]
+)
+
+
 def parse_input(value: object) -> list[Text]:
     """A text, token ids, or a list of either, as a list of one kind. Raises `PydanticCustomError` that says which item.
 
@@ -61,9 +72,7 @@ def _refused(sentence: str) -> PydanticCustomError:
 class EmbeddingsRequest(BaseModel):
     """OpenAI's request. What it has beside these fields, as `user`, is ignored."""
 
-    input: Annotated[
-        list[Text], PlainValidator(parse_input, json_schema_input_type=str | list[str] | list[int] | list[list[int]])
-    ] = Field(
+    input: Annotated[list[Text], PlainValidator(parse_input, json_schema_input_type=_Input)] = Field(
         description=f"A text, or a list of 1 to {MAX_INPUTS} of them, none of them empty; or token ids in their place. "
         "The ids are of the model's own vocabulary, without the special tokens, as `/api/v1/tokenize` tells them: "
         "those of OpenAI's models (tiktoken) mean something else here.",
