@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from proxy.embedder import Embedder, Embeddings
+from proxy.embedder import Embedder, Embeddings, Text, Tokens, TruncationSide
 from proxy.errors import DeadlineExceeded, ServiceFull
 from proxy.model import ServedModel
 
@@ -59,14 +59,26 @@ class AdmittingEmbedder:
         """The embedder's own answer: a service that is full is well."""
         return await self._embedder.check(deadline)
 
-    async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:
+    async def tokenize(
+        self,
+        texts: Sequence[Text],
+        deadline: float,
+        truncation: TruncationSide = "right",
+        special_tokens: bool = False,
+    ) -> Tokens:
+        """The embedder's own answer: it waits for no forward, and takes no place."""
+        return await self._embedder.tokenize(texts, deadline, truncation, special_tokens)
+
+    async def embed(
+        self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
+    ) -> Embeddings:
         """One vector for each text. Raises `ServiceFull` where no places are free for all of them."""
         if len(texts) > self.free:
             raise ServiceFull(FULL)
         self._in_hand += len(texts)
         before, begun = self._in_hand, asyncio.get_running_loop().time()
         try:
-            answer = await self._embedder.embed(texts, normalize, deadline)
+            answer = await self._embedder.embed(texts, normalize, deadline, truncation)
         except DeadlineExceeded:
             self._learn(before, begun)
             raise

@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.answers import json_answer
 from proxy.described_errors import KEYS
+from proxy.openai_errors import OPENAI_KEYS
+from proxy.openai_errors import PREFIX as OPENAI
 
 # What a header carries as it is: visible ASCII. A comma would end a key of API_KEYS.
 _KEY = re.compile(r"[!-+\--~]+")
@@ -94,7 +96,7 @@ def describe_keys(app: FastAPI) -> None:
             for operation in methods.values():
                 if path not in _OPEN_PATHS and not path.startswith(_OPEN_PREFIXES):
                     operation["security"] = [{"bearer": []}, {"header": []}]
-                    operation["responses"].update(KEYS)
+                    operation["responses"].update(OPENAI_KEYS if path.startswith(OPENAI) else KEYS)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]

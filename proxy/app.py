@@ -22,11 +22,14 @@ from proxy.engine import TritonEmbedder
 from proxy.health import make_health_routes
 from proxy.heartbeat import BEAT_SECONDS, Heartbeat
 from proxy.invalid_requests import install_invalid_request_answers
+from proxy.openai_endpoints import make_openai_routes
+from proxy.openai_errors import OpenAIErrors
 from proxy.pages import add_pages
 from proxy.process_watch import ProcessWatch
 from proxy.security_headers import SecurityHeaders
 from proxy.settings import Settings
 from proxy.stopping import Stopping
+from proxy.text_endpoints import make_text_routes
 from proxy.triton_client import TritonClient
 
 # Of the deadline, what the texts in hand may take: a batch waits longer than the single texts that pass it.
@@ -76,6 +79,8 @@ def create_app(settings: Settings, embedder: Embedder | None = None, beat_second
     )
     add_pages(app)
     app.include_router(make_routes(embedder, settings.deadline_seconds))
+    app.include_router(make_text_routes(embedder, settings.deadline_seconds))
+    app.include_router(make_openai_routes(embedder, settings.deadline_seconds))
     app.include_router(make_health_routes(heartbeat))
     cache = embedder if isinstance(embedder, CachingEmbedder) else None
     if cache is not None:
@@ -92,6 +97,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None, beat_second
         app.add_middleware(ApiKeys, keys=keys)  # inside of CORS: a browser's preflight brings no key
         describe_keys(app)
     app.add_middleware(Stopping)
+    app.add_middleware(OpenAIErrors)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from proxy.deadlines import until
-from proxy.embedder import Embedder, Embeddings, join
+from proxy.embedder import Embedder, Embeddings, Text, Tokens, TruncationSide, join
 from proxy.errors import EmbeddingError, EngineFailed, InvalidText
 from proxy.model import ServedModel
 
@@ -25,19 +25,40 @@ _MOST_TEXTS = 128
 _PART = 8
 
 
+def _tokens(text: Text) -> int:
+    """About how many there are in it."""
+    return (len(text) // _CHARACTERS_PER_TOKEN if isinstance(text, str) else len(text)) + _SPECIAL_TOKENS
+
+
 class _Request:
     """One caller's texts: which wait, which are under way, and what came back."""
 
-    def __init__(self, texts: Sequence[str], normalize: bool, deadline: float, longest_tokens: int) -> None:
+    def __init__(
+        self,
+        texts: Sequence[Text],
+        normalize: bool,
+        deadline: float,
+        longest_tokens: int,
+        truncation: TruncationSide = "right",
+    ) -> None:
         self.texts = texts
         self.normalize = normalize
         self.deadline = deadline
-        self.costs = [min(len(text) // _CHARACTERS_PER_TOKEN + _SPECIAL_TOKENS, longest_tokens) for text in texts]
+        self.truncation = truncation
+        self.costs = [min(_tokens(text), longest_tokens) for text in texts]
         # Shortest last, where they are taken from first: texts of a call are then of about equal length.
         self.waiting = sorted(range(len(texts)), key=self.costs.__getitem__, reverse=True)
         self.missing = set(range(len(texts)))
         self.parts: list[tuple[Sequence[int], Embeddings]] = []  # places, and what came back for them
         self.done: asyncio.Future[Embeddings] = asyncio.get_running_loop().create_future()
+
+    def may_share_with(self, other: "_Request") -> bool:
+        """Whether both ask for the same thing, so that one call can be for both."""
+        return (self.normalize, self.truncation, type(self.texts[0])) == (
+            other.normalize,
+            other.truncation,
+            type(other.texts[0]),
+        )
 
     def put(self, places: Sequence[int], answer: Embeddings) -> None:
         """Takes the vectors of some of its texts.
@@ -95,9 +116,21 @@ class BatchingEmbedder:
         """The engine's own answer: a check does not wait behind other texts."""
         return await self._engine.check(deadline)
 
-    async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:
+    async def tokenize(
+        self,
+        texts: Sequence[Text],
+        deadline: float,
+        truncation: TruncationSide = "right",
+        special_tokens: bool = False,
+    ) -> Tokens:
+        """The engine's own answer: it waits for no forward."""
+        return await self._engine.tokenize(texts, deadline, truncation, special_tokens)
+
+    async def embed(
+        self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
+    ) -> Embeddings:
         """One vector for each text. A caller that goes away takes its waiting texts along."""
-        request = _Request(texts, normalize, deadline, self._tokens)
+        request = _Request(texts, normalize, deadline, self._tokens, truncation)
         self._waiting[request] = None
         self._start_calls()
         try:
@@ -132,9 +165,7 @@ class BatchingEmbedder:
         call before, they are about to ask again, and what they will wait for is kept short.
         """
         oldest = next(iter(self._waiting))
-        others = [
-            request for request in self._waiting if request is not oldest and request.normalize == oldest.normalize
-        ]
+        others = [request for request in self._waiting if request is not oldest and request.may_share_with(oldest)]
         call: _Call = []
         alone = not others and not self._shared
         left = self._tokens - self._take(oldest, self._tokens // (1 if alone else _PART), call, at_least=1)
@@ -166,13 +197,14 @@ class BatchingEmbedder:
         return cost
 
     async def _run(self, call: _Call) -> None:
+        first = call[0][0]
         texts = [request.texts[place] for request, places in call for place in places]
         deadline = max(request.deadline for request, _ in call)
         try:
-            answer = await self._engine.embed(texts, call[0][0].normalize, deadline)
+            answer = await self._engine.embed(texts, first.normalize, deadline, first.truncation)
         except (EngineFailed, InvalidText) as error:
             if len(call) == 1:
-                call[0][0].fail(error)
+                first.fail(error)
                 return
             # One request's texts may be what the engine trips over: the others must not fall with it.
             for part in call:

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from proxy.deadlines import until
-from proxy.embedder import Embedder, Embeddings, join
+from proxy.embedder import Embedder, Embeddings, Text, Tokens, TruncationSide, join
 from proxy.errors import DeadlineExceeded
 from proxy.model import ServedModel
 from proxy.process_watch import ProcessWatch
 
-_Key = tuple[str, bool, str]  # version, normalize, text
+_Key = tuple[str, bool, TruncationSide, Text]  # version, normalize, truncation, text
 
 # Of an entry beside its text and its vector: the key's tuple, the arrays' objects, the places in the cache's tables.
 _ENTRY_BYTES = 700
+_TOKEN_ID_BYTES = 40
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,11 @@ class _Flight:
         self.keys: list[_Key] = []
 
 
-def _entry_bytes(entry: tuple[str, Embeddings]) -> int:
+def _entry_bytes(entry: tuple[Text, Embeddings]) -> int:
     text, embedded = entry
-    return 4 * len(text) + embedded.vectors.nbytes + _ENTRY_BYTES  # a character takes at most 4 bytes
+    # A character takes at most 4 bytes; a token id is an object and a place in the tuple.
+    text_bytes = 4 * len(text) if isinstance(text, str) else _TOKEN_ID_BYTES * len(text)
+    return text_bytes + embedded.vectors.nbytes + _ENTRY_BYTES
 
 
 class CachingEmbedder:
@@ -54,7 +57,7 @@ class CachingEmbedder:
         """`megabytes`: MiB that the remembered texts and vectors may take, about."""
         self._embedder = embedder
         self._watch = watch
-        self._vectors: LRUCache[_Key, tuple[str, Embeddings]] = LRUCache(megabytes * 2**20, getsizeof=_entry_bytes)
+        self._vectors: LRUCache[_Key, tuple[Text, Embeddings]] = LRUCache(megabytes * 2**20, getsizeof=_entry_bytes)
         self._flights: dict[_Key, tuple[_Flight, int]] = {}  # the flight, and the text's row in its answer
         self._current: tuple[int, ServedModel] | None = None  # a process, and the model that it serves
         self._hits = 0
@@ -88,14 +91,26 @@ class CachingEmbedder:
         self._move_to(model, process, before)
         return model
 
-    async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:
+    async def tokenize(
+        self,
+        texts: Sequence[Text],
+        deadline: float,
+        truncation: TruncationSide = "right",
+        special_tokens: bool = False,
+    ) -> Tokens:
+        """The embedder's own answer: ids are not remembered."""
+        return await self._embedder.tokenize(texts, deadline, truncation, special_tokens)
+
+    async def embed(
+        self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
+    ) -> Embeddings:
         """One vector for each text, remembered or computed. Raises as the embedder does."""
         current = self._current
         if current is None or current[0] != self._watch.process:
             self._misses += len(texts)
-            return await self._compute(texts, normalize, deadline)
+            return await self._compute(texts, normalize, deadline, truncation)
         model = current[1]
-        keys = [(model.version, normalize, text) for text in texts]
+        keys: list[_Key] = [(model.version, normalize, truncation, text) for text in texts]
         found: dict[_Key, Embeddings] = {}
         joined: dict[_Flight, list[tuple[_Key, int]]] = {}
         missing: dict[_Key, None] = {}
@@ -109,31 +124,31 @@ class CachingEmbedder:
         self._hits += len(texts) - len(missing)
         self._misses += len(missing)
         if missing:
-            flight = self._start(list(missing), normalize, deadline)
+            flight = self._start(list(missing), deadline)
             joined[flight] = [(key, row) for row, key in enumerate(missing)]
         for flight in joined:
             flight.waiting += 1
         try:
             for flight, places in joined.items():
-                answer = await self._wait(flight, places, normalize, deadline)
+                answer = await self._wait(flight, places, deadline)
                 if answer.model != model:  # another took its place meanwhile: what was found is of no use beside it
-                    return await self._compute(texts, normalize, deadline)
+                    return await self._compute(texts, normalize, deadline, truncation)
                 found.update((key, answer.rows([row])) for row, (key, _) in enumerate(places))
         finally:
             for flight in joined:
                 self._leave(flight)
         return join([found[key] for key in keys])
 
-    def missing(self, texts: Sequence[str], normalize: bool) -> int:
-        """How many of these texts would be computed: neither remembered nor under way."""
+    def missing(self, texts: Sequence[Text], normalize: bool) -> int:
+        """How many of these texts, cut on the right, would be computed: neither remembered nor under way."""
         if self._current is None or self._current[0] != self._watch.process:
             return len(texts)
         version = self._current[1].version
-        keys = {(version, normalize, text) for text in texts}
+        keys: set[_Key] = {(version, normalize, "right", text) for text in texts}
         return sum(key not in self._vectors and key not in self._flights for key in keys)
 
-    def _start(self, keys: list[_Key], normalize: bool, deadline: float) -> _Flight:
-        flight = _Flight(asyncio.create_task(self._compute([text for _, _, text in keys], normalize, deadline)))
+    def _start(self, keys: list[_Key], deadline: float) -> _Flight:
+        flight = _Flight(asyncio.create_task(self._compute_keys(keys, deadline)))
         flight.keys = keys
         for row, key in enumerate(keys):
             self._flights[key] = (flight, row)
@@ -157,9 +172,7 @@ class CachingEmbedder:
             flight.task.cancel()
             self._forget(flight)  # at once: nobody may join it any more
 
-    async def _wait(
-        self, flight: _Flight, places: list[tuple[_Key, int]], normalize: bool, deadline: float
-    ) -> Embeddings:
+    async def _wait(self, flight: _Flight, places: list[tuple[_Key, int]], deadline: float) -> Embeddings:
         """The vectors of these texts, in this order; `places` has each text's row in the flight's answer.
 
         A deadline that is another request's does not end this one.
@@ -170,18 +183,25 @@ class CachingEmbedder:
         except DeadlineExceeded:
             if asyncio.get_running_loop().time() >= deadline:
                 raise
-            return await self._compute([text for (_, _, text), _ in places], normalize, deadline)
+            return await self._compute_keys([key for key, _ in places], deadline)
         return answer.rows(row for _, row in places)
 
-    async def _compute(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:
+    async def _compute_keys(self, keys: Sequence[_Key], deadline: float) -> Embeddings:
+        """The vectors of keys that differ in nothing but the text."""
+        _, normalize, truncation, _ = keys[0]
+        return await self._compute([text for *_, text in keys], normalize, deadline, truncation)
+
+    async def _compute(
+        self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide
+    ) -> Embeddings:
         """Asks the embedder, and remembers the answer if one process was there all the while."""
         process, before = self._watch.process, self._current
-        answer = await self._embedder.embed(texts, normalize, deadline)
+        answer = await self._embedder.embed(texts, normalize, deadline, truncation)
         if self._move_to(answer.model, process, before):
             for row, text in enumerate(texts):
                 entry = (text, answer.rows([row]))  # a copy: a view of the answer would keep all of it
                 if _entry_bytes(entry) <= self._vectors.maxsize:
-                    self._vectors[(answer.model.version, normalize, text)] = entry
+                    self._vectors[(answer.model.version, normalize, truncation, text)] = entry
         return answer
 
     def _move_to(self, model: ServedModel, process: int | None, before: tuple[int, ServedModel] | None) -> bool:

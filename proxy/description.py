@@ -1,11 +1,13 @@
 """The text at the head of the OpenAPI schema, and so of its pages: limits, deadline, versions, errors, headers."""
 
 from proxy.http_protocol import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS
+from proxy.openai_schemas import MAX_INPUTS
 from proxy.schemas import MAX_TEXT_CHARACTERS, MAX_TEXTS
 from proxy.settings import Settings
 
 TAGS = [
     {"name": "embedding", "description": "Texts to vectors."},
+    {"name": "openai", "description": "The same for clients of OpenAI's, in its JSON and with its errors."},
     {"name": "model", "description": "What is served, and whether it can be asked now."},
 ]
 
@@ -21,7 +23,8 @@ def describe(settings: Settings) -> str:
     paragraphs = [
         "Texts to vectors: a sentence-transformers model, served by Triton on a CPU.",
         f"**Limits.** `text` has 1 to {MAX_TEXT_CHARACTERS} characters, counted in code points; `texts` holds 1 to "
-        f"{MAX_TEXTS} texts, each of any length. What is past the model's own limit of tokens is cut off on the right. "
+        f"{MAX_TEXTS} texts, each of any length; `input` of `/v1/embeddings` up to {MAX_INPUTS}. What is past "
+        "the model's own limit of tokens is cut off on the right, where `truncate` asks for nothing else. "
         f"A body has at most {settings.max_body_mb} MiB, a request's head at most {MAX_HEADERS} headers and "
         f"{MAX_HEAD_BYTES // 1024} KiB, and {HEAD_SECONDS:g} s to arrive. At most {settings.max_connections} "
         "connections are open at one time.",

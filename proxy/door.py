@@ -15,6 +15,8 @@ from proxy.answers import failure
 from proxy.cache import CachingEmbedder
 from proxy.schemas import MAX_TEXT_CHARACTERS, MAX_TEXTS
 
+# Fields whose values are not looked at here.
+_OTHERS = {"truncate", "return_tokens"}
 _SINGLE, _BATCH = "/api/v1/embed", "/api/v1/embed-batch"
 
 
@@ -64,14 +66,14 @@ def _parse(body: bytes, single: bool) -> tuple[list[str], bool] | None:
 
     >>> _parse(b'{"text": "a"}', True), _parse(b'{"texts": ["a", "b"], "normalize": false}', False)
     ((['a'], True), (['a', 'b'], False))
-    >>> _parse(b'{"text": ""}', True), _parse(b'{"texts": []}', False)
-    (None, None)
+    >>> _parse(b'{"text": ""}', True), _parse(b'{"texts": []}', False), _parse(b'{"text": "a", "truncate": "x"}', True)
+    (None, None, None)
     """
     try:
         document = orjson.loads(body)
     except ValueError:
         return None
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or not _OTHERS.isdisjoint(document):
         return None
     texts = [document.get("text")] if single else document.get("texts")
     normalize = document.get("normalize", True)

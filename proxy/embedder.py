@@ -5,12 +5,16 @@ The seam between HTTP and the engine. A cache or a scheduler goes here as one mo
 
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from proxy.model import ServedModel
+
+TokenIds = tuple[int, ...]  # of the model's own vocabulary, without the special tokens
+Text = str | TokenIds
+TruncationSide = Literal["right", "left"]  # where a text is cut that is longer than the model reads
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -30,6 +34,20 @@ class Embeddings:
         """Those of some of the texts, in the order of `places`."""
         chosen = list(places)
         return Embeddings(self.vectors[chosen], self.token_counts[chosen], self.model)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Tokens:
+    """N texts as the model sees them."""
+
+    ids: Sequence[NDArray[np.int64]]  # [tokens] of each text, after truncation
+    token_counts: NDArray[np.int32]  # [N], of each whole text with the special tokens, before truncation
+    model: ServedModel
+
+    @property
+    def truncated(self) -> NDArray[np.bool_]:
+        """`[N]`: whether the model sees a part of the text alone."""
+        return self.token_counts > self.model.max_seq_length
 
 
 def join(parts: Sequence[Embeddings]) -> Embeddings:
@@ -55,8 +73,23 @@ class Embedder(Protocol):
     async def close(self) -> None:
         """Gives back what `open` took."""
 
-    def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Coroutine[Any, Any, Embeddings]:
-        """One vector for each of 1 or more texts: unit length, or as the model puts it out."""
+    def embed(
+        self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
+    ) -> Coroutine[Any, Any, Embeddings]:
+        """One vector for each of 1 or more texts: unit length, or as the model puts it out.
+
+        The texts are all strings or all token ids.
+        """
+        ...
+
+    def tokenize(
+        self,
+        texts: Sequence[Text],
+        deadline: float,
+        truncation: TruncationSide = "right",
+        special_tokens: bool = False,
+    ) -> Coroutine[Any, Any, Tokens]:
+        """The token ids of 1 to 128 texts, with the special tokens or as `embed` takes them."""
         ...
 
     async def model(self, deadline: float) -> ServedModel:

@@ -1,44 +1,31 @@
 """The routes of the contract: JSON to the embedder and back, and nothing else."""
 
-import asyncio
 from dataclasses import asdict
-from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from proxy.answers import json_answer
 from proxy.cache import CachingEmbedder
 from proxy.described_errors import BODY, DEADLINE
 from proxy.disconnects import unless_disconnected
 from proxy.embedder import Embedder
+from proxy.request_time import RequestTimeout, deadline_in
 from proxy.schemas import (
+    FOOD,
     CacheResponse,
     EmbedBatchRequest,
     EmbedBatchResponse,
     EmbedRequest,
     EmbedResponse,
     ModelInfoResponse,
+    fill_in,
 )
-
-_Timeout = Annotated[
-    float | None,
-    Header(
-        alias="x-request-timeout",
-        gt=0,
-        allow_inf_nan=False,
-        description="Seconds after which the client needs no answer; the service's own deadline, where that is sooner.",
-        examples=[2.5],
-    ),
-]
+from proxy.truncation import places_in, refuse_truncated, side, told
 
 
 def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
     """The routes, bound to what answers them. A response is written by hand: its model is for the schema alone."""
     routes = APIRouter()
-
-    def deadline(seconds: float | None = None) -> float:
-        seconds = deadline_seconds if seconds is None else min(seconds, deadline_seconds)
-        return asyncio.get_running_loop().time() + seconds
 
     @routes.post(
         "/api/v1/embed",
@@ -46,15 +33,25 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         response_model=EmbedResponse,
         response_description="The text's vector.",
         responses=BODY | DEADLINE,
+        openapi_extra=fill_in(text="갈비탕", normalize=True),
         tags=["embedding"],
     )
-    async def embed(query: EmbedRequest, request: Request, x_request_timeout: _Timeout = None) -> Response:
+    async def embed(query: EmbedRequest, request: Request, x_request_timeout: RequestTimeout = None) -> Response:
         """Turns a text into a vector, to be compared with others by cosine similarity: the closer, the more alike."""
         request.state.text_count = 1
-        until = deadline(x_request_timeout)
-        embeddings = await unless_disconnected(request, embedder.embed([query.text], query.normalize, until))
+        until = deadline_in(x_request_timeout, deadline_seconds)
+        work = embedder.embed([query.text], query.normalize, until, side(query.truncate))
+        embeddings = await unless_disconnected(request, work)
+        refuse_truncated(query.truncate, embeddings, [["text"]])
         model = embeddings.model
-        return json_answer({"embedding": embeddings.vectors[0], "dim": model.dimension, "version": model.version})
+        return json_answer(
+            {
+                "embedding": embeddings.vectors[0],
+                "dim": model.dimension,
+                "version": model.version,
+                **{name: values[0].item() for name, values in told(query.return_tokens, embeddings).items()},
+            }
+        )
 
     @routes.post(
         "/api/v1/embed-batch",
@@ -62,13 +59,18 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         response_model=EmbedBatchResponse,
         response_description="The texts' vectors, in the order asked.",
         responses=BODY | DEADLINE,
+        openapi_extra=fill_in(texts=FOOD, normalize=True),
         tags=["embedding"],
     )
-    async def embed_batch(query: EmbedBatchRequest, request: Request, x_request_timeout: _Timeout = None) -> Response:
+    async def embed_batch(
+        query: EmbedBatchRequest, request: Request, x_request_timeout: RequestTimeout = None
+    ) -> Response:
         """Turns each text into the vector that it has alone, in less time than one request for each takes."""
         request.state.text_count = len(query.texts)
-        until = deadline(x_request_timeout)
-        embeddings = await unless_disconnected(request, embedder.embed(query.texts, query.normalize, until))
+        until = deadline_in(x_request_timeout, deadline_seconds)
+        work = embedder.embed(query.texts, query.normalize, until, side(query.truncate))
+        embeddings = await unless_disconnected(request, work)
+        refuse_truncated(query.truncate, embeddings, places_in("texts", query.texts))
         model = embeddings.model
         return json_answer(
             {
@@ -76,6 +78,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
                 "dim": model.dimension,
                 "version": model.version,
                 "count": len(embeddings.vectors),
+                **told(query.return_tokens, embeddings),
             }
         )
 
@@ -89,7 +92,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
     )
     async def model_info() -> Response:
         """Tells the model's name, the length of its vectors, and the version that they are of."""
-        model = await embedder.model(deadline())
+        model = await embedder.model(deadline_in(None, deadline_seconds))
         return json_answer(
             {"model_name": model.name, "dimension": model.dimension, "version": model.version, "device": "cpu"}
         )

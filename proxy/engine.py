@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proxy.canary import DEFAULT_TEXT
 from proxy.deadlines import until
-from proxy.embedder import Embeddings
+from proxy.embedder import Embeddings, Text, Tokens, TruncationSide
 from proxy.errors import EngineFailed, EngineUnavailable, UnexpectedModel
 from proxy.model import ServedModel, parse_model_config
-from proxy.triton_client import Inference, Reply, TritonClient
+from proxy.triton_client import Inference, Reply, Tokenization, TritonClient
 
 # Inferences tried for one request while Triton is restarted with one model after another.
 _MAX_ATTEMPTS = 3
+
+_CHANGED = "The engine changed its model while it was asked."
 
 
 class TritonEmbedder:
@@ -40,7 +44,9 @@ class TritonEmbedder:
         """Closes the connections."""
         await self._client.close()
 
-    async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:
+    async def embed(
+        self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
+    ) -> Embeddings:
         """One float32 vector for each text, by one request to Triton. Raises `EmbeddingError`."""
         output = "normalized_embedding" if normalize else "embedding"
         async with until(deadline):
@@ -50,7 +56,7 @@ class TritonEmbedder:
             just_read = False
             for _ in range(_MAX_ATTEMPTS):
                 self._accept(before.value)
-                inferred = await self._client.infer(texts, output)
+                inferred = await self._client.infer(texts, output, truncation)
                 try:
                     after = await self._model_of(inferred)
                 except EngineUnavailable:
@@ -62,7 +68,29 @@ class TritonEmbedder:
                     self._accept(after.value)
                     return _check(inferred.value, len(texts), after.value)
                 before, just_read = after, True
-        raise EngineUnavailable("The engine changed its model while it was asked.")
+        raise EngineUnavailable(_CHANGED)
+
+    async def tokenize(
+        self,
+        texts: Sequence[Text],
+        deadline: float,
+        truncation: TruncationSide = "right",
+        special_tokens: bool = False,
+    ) -> Tokens:
+        """The token ids of each text, by one request to the ensemble's tokenizer. Raises `EmbeddingError`.
+
+        The tokenizer's answer does not tell the version of the ensemble: the model is asked for before and after.
+        """
+        before = await self.model(deadline)
+        for _ in range(_MAX_ATTEMPTS):
+            self._accept(before)
+            async with until(deadline):
+                tokenized = await self._client.tokenize(texts, truncation, special_tokens)
+            after = await self.model(deadline)
+            if after == before:
+                return _check_tokens(tokenized.value, len(texts), after)
+            before = after
+        raise EngineUnavailable(_CHANGED)
 
     async def model(self, deadline: float) -> ServedModel:
         """The model as Triton says now, whether it is the expected one or not. Raises `EmbeddingError`."""
@@ -129,6 +157,18 @@ def _check(inference: Inference, count: int, model: ServedModel) -> Embeddings:
         raise EngineFailed(f"The engine answered with a shape of {list(vectors.shape)} where {expected} is expected.")
     if not np.isfinite(vectors).all():
         raise EngineFailed("The engine answered with a vector that has components which are not numbers.")
+    return Embeddings(vectors, _check_counts(token_counts, count), model)
+
+
+def _check_tokens(tokenized: Tokenization, count: int, model: ServedModel) -> Tokens:
+    ids, mask = tokenized.input_ids, tokenized.attention_mask
+    if not (ids.dtype == mask.dtype == np.int64 and ids.ndim == 2 and ids.shape == mask.shape and len(ids) == count):
+        raise EngineFailed("The engine's token ids are not one list of whole numbers for each text.")
+    rows = [row[seen == 1] for row, seen in zip(ids, mask, strict=True)]
+    return Tokens(rows, _check_counts(tokenized.token_counts, count), model)
+
+
+def _check_counts(token_counts: NDArray[Any], count: int) -> NDArray[np.int32]:
     if token_counts.dtype != np.int32 or token_counts.shape != (count, 1):
         raise EngineFailed("The engine's token counts are not one whole number for each text.")
-    return Embeddings(vectors, token_counts.reshape(-1), model)
+    return token_counts.reshape(-1)

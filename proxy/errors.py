@@ -42,4 +42,6 @@ class EngineFailed(EmbeddingError):
 
 
 class InvalidText(EmbeddingError):
-    """The engine refused a text as one that cannot be tokenized."""
+    """The engine refused a text as one that cannot be tokenized, or token ids that its vocabulary does not have."""
+
+    text: object = None  # the one that was refused, where that is known; its place differs from call to call

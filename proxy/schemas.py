@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticKnownError
 
+from proxy import truncation
+
 MAX_TEXT_CHARACTERS = 1000
 MAX_TEXTS = 100
 
@@ -24,6 +26,19 @@ Version = Annotated[
 ModelName = Annotated[
     str, Field(description="The model's own name.", examples=["paraphrase-multilingual-MiniLM-L12-v2"])
 ]
+Truncate = Annotated[
+    truncation.Truncate,
+    Field(
+        description="What becomes of a text with more tokens than the model reads: it is cut off on the `right` or on "
+        "the `left`, or the request is refused with an `error` that names the text and its tokens.",
+        examples=["right"],
+    ),
+]
+ReturnTokens = Annotated[
+    bool, Field(description="Whether the answer tells `tokens` and `truncated`, too.", examples=[False])
+]
+TOKENS = "Tokens of the whole text with the special ones, before it is cut off."
+TRUNCATED = "Whether the model saw a part of the text alone."
 
 
 def _refuse_surrogates(text: str) -> str:
@@ -36,6 +51,12 @@ def _refuse_surrogates(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_refuse_surrogates)]
+FOOD = ["갈비탕", "김치찌개", "된장찌개"]
+
+
+def fill_in(**body: Any) -> dict[str, Any]:
+    """For `openapi_extra`: the body that a page fills in, where all of the fields' examples would be too much."""
+    return {"requestBody": {"content": {"application/json": {"example": body}}}}
 
 
 class EmbedRequest(BaseModel):
@@ -49,6 +70,8 @@ class EmbedRequest(BaseModel):
         examples=["갈비탕"],
     )
     normalize: Normalize = True
+    truncate: Truncate = "right"
+    return_tokens: ReturnTokens = False
 
 
 class EmbedBatchRequest(BaseModel):
@@ -58,9 +81,11 @@ class EmbedBatchRequest(BaseModel):
         min_length=1,
         max_length=MAX_TEXTS,
         description=f"1 to {MAX_TEXTS} texts, each of any length, the empty one too.",
-        examples=[["갈비탕", "김치찌개", "된장찌개"]],
+        examples=[FOOD],
     )
     normalize: Normalize = True
+    truncate: Truncate = "right"
+    return_tokens: ReturnTokens = False
 
 
 class EmbedResponse(BaseModel):
@@ -69,6 +94,16 @@ class EmbedResponse(BaseModel):
     embedding: Vector
     dim: Dimension
     version: Version
+    tokens: int | None = Field(
+        default=None,
+        description=f"{TOKENS} Only with `return_tokens`.",
+        examples=[7],
+    )
+    truncated: bool | None = Field(
+        default=None,
+        description=f"{TRUNCATED} Only with `return_tokens`.",
+        examples=[False],
+    )
 
 
 class EmbedBatchResponse(BaseModel):
@@ -81,6 +116,14 @@ class EmbedBatchResponse(BaseModel):
     dim: Dimension
     version: Version
     count: int = Field(description="Number of vectors.", examples=[3])
+    tokens: list[int] | None = Field(
+        default=None, description=f"{TOKENS} For each text, and only with `return_tokens`.", examples=[[5, 7, 6]]
+    )
+    truncated: list[bool] | None = Field(
+        default=None,
+        description=f"{TRUNCATED} For each text, and only with `return_tokens`.",
+        examples=[[False, False, False]],
+    )
 
 
 class ModelInfoResponse(BaseModel):

@@ -1,4 +1,4 @@
-"""Triton over HTTP: two questions to the ensemble, and the one place that knows Triton's and aiohttp's errors.
+"""Triton over HTTP: what is asked of it, and the one place that knows its and aiohttp's errors.
 
 tritonclient brings the codec (binary tensors both ways), aiohttp the transport: tritonclient's own asyncio client
 hides the connections, and which connection an answer came over is what tells one Triton process from the next.
@@ -7,19 +7,18 @@ hides the connections, and which connection an answer came over is what tells on
 import asyncio
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
 import aiohttp
-import numpy as np
 from numpy.typing import NDArray
-from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 from yarl import URL
 
 from proxy.connections import LAST_PICKED, NumberedConnections, Span
+from proxy.embedder import Text, TruncationSide
 from proxy.errors import (
     DeadlineExceeded,
     EmbeddingError,
@@ -28,8 +27,10 @@ from proxy.errors import (
     EngineUnavailable,
     InvalidText,
 )
+from proxy.inference_codec import decode_inference, encode_inference, text_parameters
 
 ENSEMBLE = "sentence_embedding"
+TOKENIZER = "tokenizer"
 
 # Past this many requests at once the rest waits here, where a deadline can still take it out of the queue.
 _MAX_CONNECTIONS = 64
@@ -44,7 +45,7 @@ _HEADER_LENGTH = "Inference-Header-Content-Length"
 # comes as 400, 404 or 500, and so does a text that its tokenizer step refuses (400).
 _NOT_READY = re.compile(r"unknown model|no available versions|not ready|is not healthy|is not found", re.IGNORECASE)
 _QUEUE_FULL = re.compile(r"queue size|overload|too many", re.IGNORECASE)
-_REFUSED_TEXT = re.compile(r"\btext \d+ is not valid", re.IGNORECASE)
+_REFUSED_TEXT = re.compile(r"\btext (\d+) is not valid( token ids)?", re.IGNORECASE)
 
 _TOKEN_COUNT = "token_count"
 
@@ -68,12 +69,21 @@ class Inference:
     token_counts: NDArray[Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Tokenization:
+    """What the tokenizer put out for N texts, as it came: unchecked."""
+
+    input_ids: NDArray[Any]
+    attention_mask: NDArray[Any]
+    token_counts: NDArray[Any]
+
+
 class TritonClient:
     """Asks one Triton. No method has a time limit of its own: the caller cancels."""
 
     def __init__(self, url: str) -> None:
         self._ensemble_url = URL(f"{url}/v2/models/{ENSEMBLE}")
-        self._infer_url = self._ensemble_url / "infer"
+        self._tokenizer_url = URL(f"{url}/v2/models/{TOKENIZER}")
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -109,30 +119,38 @@ class TritonClient:
         except (ValueError, RecursionError) as error:
             raise EngineFailed("The engine's model configuration is not JSON.") from error
 
-    async def infer(self, texts: Sequence[str], output: str) -> Reply[Inference]:
-        """The ensemble's `output` for N texts, and their token counts, in one request. Raises `EmbeddingError`."""
-        body, header_length = _encode(texts, output)
-        content, answer_header_length, span = await self._exchange(
-            "POST", self._infer_url, body, {_HEADER_LENGTH: str(header_length)}
-        )
+    async def infer(self, texts: Sequence[Text], output: str, truncation: TruncationSide = "right") -> Reply[Inference]:
+        """The ensemble's `output` for N texts, and their token counts, in one request. Raises `EmbeddingError`.
+
+        The texts are all strings or all token ids.
+        """
+        reply = await self._infer(self._ensemble_url, texts, (output, _TOKEN_COUNT), text_parameters(texts, truncation))
+        return Reply(Inference(*reply.value), reply.span, reply.version)
+
+    async def tokenize(
+        self, texts: Sequence[Text], truncation: TruncationSide, special_tokens: bool
+    ) -> Reply[Tokenization]:
+        """What the ensemble's tokenizer makes of N texts, in one request. Raises `EmbeddingError`."""
+        parameters = text_parameters(texts, truncation) | {"special_tokens": special_tokens}
+        outputs = ("input_ids", "attention_mask", _TOKEN_COUNT)
+        reply = await self._infer(self._tokenizer_url, texts, outputs, parameters)
+        return Reply(Tokenization(*reply.value), reply.span)
+
+    async def _infer(
+        self, model: URL, texts: Sequence[Text], outputs: Sequence[str], parameters: Mapping[str, Any]
+    ) -> Reply[list[NDArray[Any]]]:
+        body, header_length = encode_inference(texts, outputs, parameters)
         try:
-            result = InferenceServerClient.parse_response_body(content, header_length=answer_header_length)
-            vectors, token_counts = result.as_numpy(output), result.as_numpy(_TOKEN_COUNT)
-            version = str(result.get_response().get("model_version", ""))
-        # The codec checks little: what it trips over in an odd answer is an error of any of these kinds.
-        except (
-            InferenceServerException,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            UnboundLocalError,
-        ) as error:
-            raise EngineFailed("The engine's answer could not be decoded.") from error
-        if vectors is None or token_counts is None:
-            lacking = output if vectors is None else _TOKEN_COUNT
-            raise EngineFailed(f"The engine's answer lacks the output {lacking!r}.")
-        return Reply(Inference(vectors, token_counts), span, version)
+            content, answer_header_length, span = await self._exchange(
+                "POST", model / "infer", body, {_HEADER_LENGTH: str(header_length)}
+            )
+        except InvalidText as error:
+            named = _REFUSED_TEXT.search(str(error.__cause__))
+            if named and int(named[1]) < len(texts):
+                error.text = texts[int(named[1])]
+            raise
+        values, version = decode_inference(content, answer_header_length, outputs)
+        return Reply(values, span, version)
 
     async def _exchange(
         self, method: str, url: URL, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -185,17 +203,6 @@ class _ClosedWhileIdle(Exception):
         self.cause = cause
 
 
-def _encode(texts: Sequence[str], output: str) -> tuple[bytes, int]:
-    """An inference request's body, and the length of the JSON at its start."""
-    # Surrogates never get this far from the endpoints; "replace" would hide it if they did.
-    encoded = np.array([text.encode("utf-8") for text in texts], dtype=np.object_).reshape(len(texts), 1)
-    tensor = InferInput("text", [len(texts), 1], "BYTES").set_data_from_numpy(encoded, binary_data=True)
-    body, header_length = InferenceServerClient.generate_request_body(
-        [tensor], outputs=[InferRequestedOutput(name, binary_data=True) for name in (output, _TOKEN_COUNT)]
-    )
-    return body, header_length
-
-
 def translate(error: Exception) -> EmbeddingError:
     """What went wrong on the way to Triton or back, in the domain's terms."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -229,7 +236,9 @@ def _refusal(status: int, message: str) -> EmbeddingError:
         return EngineUnavailable("The engine is not ready.")
     if status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT):
         return DeadlineExceeded("The engine did not answer in time.")
-    if status == HTTPStatus.BAD_REQUEST and _REFUSED_TEXT.search(message):
+    if status == HTTPStatus.BAD_REQUEST and (refused := _REFUSED_TEXT.search(message)):
+        if refused[2]:
+            return InvalidText("The token ids of a text are not all in the model's vocabulary.")
         return InvalidText("The engine refused a text as not valid.")
     if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR) and _NOT_READY.search(message):
         return EngineUnavailable("The engine is not ready.")

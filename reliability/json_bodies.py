@@ -13,20 +13,22 @@ from reliability.findings import Findings, judge_answer, new_mark
 
 _AT_ONCE = 16  # requests of as many clients, so that their texts share calls to Triton
 _TIMEOUT_SECONDS = 60
+_TEXT_FIELDS = {"text", "texts", "input", "query"}  # a mark in `truncate` would make a body that fits one that does not
 
 
 def try_json_bodies(url: str, examples: int, number: int) -> list[Findings]:
     """At most so many requests of each kind to each route; a route without parameters has only a few."""
     schema: Any = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    served = requests.get(f"{url}/v1/models", timeout=_TIMEOUT_SECONDS).json()["data"][0]["id"]
     return [
-        _try(operation.ok(), mode, examples, number)
+        _try(operation.ok(), mode, examples, number, served)
         for operation in schema.get_all_operations()
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
         if operation.ok().body or mode is GenerationMode.POSITIVE
     ]
 
 
-def _try(operation: Any, mode: GenerationMode, examples: int, number: int) -> Findings:
+def _try(operation: Any, mode: GenerationMode, examples: int, number: int, served: str) -> Findings:
     fits = mode is GenerationMode.POSITIVE
     label = f"{operation.method.upper()} {operation.path}"
     findings = Findings(f"{label}, {'by' if fits else 'against'} the schema")
@@ -35,7 +37,7 @@ def _try(operation: Any, mode: GenerationMode, examples: int, number: int) -> Fi
     with ThreadPoolExecutor(_AT_ONCE) as clients:
 
         def send() -> None:
-            for answer, violation in clients.map(_sender(fits, label), waiting):
+            for answer, violation in clients.map(_sender(fits, label, served), waiting):
                 findings.add(answer, violation)
             waiting.clear()
 
@@ -58,10 +60,12 @@ def _try(operation: Any, mode: GenerationMode, examples: int, number: int) -> Fi
     return findings
 
 
-def _sender(fits: bool, label: str) -> Callable[[Any], tuple[str, str]]:
+def _sender(fits: bool, label: str, served: str) -> Callable[[Any], tuple[str, str]]:
     def send(case: Any) -> tuple[str, str]:
         mark = new_mark()
         case.body = marked(case.body, mark)
+        if fits and isinstance(case.body, dict) and "model" in case.body:
+            case.body["model"] = served  # with any other name nothing more is looked at
         try:
             answer = case.call(timeout=_TIMEOUT_SECONDS)
         except requests.RequestException as error:
@@ -77,13 +81,13 @@ def _sender(fits: bool, label: str) -> Callable[[Any], tuple[str, str]]:
 def marked(body: Any, mark: str) -> Any:
     """The same body with a mark in each text, as long as the longest text that is taken.
 
-    >>> marked({"text": "a", "texts": ["b", 1]}, "m")
-    {'text': 'a m', 'texts': ['b m', 1]}
+    >>> marked({"text": "a", "texts": ["b", 1], "truncate": "left"}, "m")
+    {'text': 'a m', 'texts': ['b m', 1], 'truncate': 'left'}
     """
     if isinstance(body, str):
         return f"{body[: 999 - len(mark)]} {mark}" if body else body
     if isinstance(body, list):
         return [marked(part, mark) for part in body]
     if isinstance(body, dict):
-        return {name: marked(part, mark) for name, part in body.items()}
+        return {name: marked(part, mark) if name in _TEXT_FIELDS else part for name, part in body.items()}
     return body

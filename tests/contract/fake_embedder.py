@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from proxy.embedder import Embeddings
+from proxy.embedder import Embeddings, Text, Tokens, TruncationSide
 from proxy.model import ServedModel
 
 DIMENSION = 16
@@ -22,19 +22,39 @@ MODEL = ServedModel(
 )
 
 
-def encode(texts: Sequence[str], normalize: bool) -> NDArray[np.float32]:
-    """Float32 `[N, D]`: the same for the same text, and hardly ever for another."""
-    digests = [hashlib.sha256(text.encode("utf-8")).digest() for text in texts]
+def encode(texts: Sequence[Text], normalize: bool, truncation: TruncationSide = "right") -> NDArray[np.float32]:
+    """Float32 `[N, D]`: the same for the same text cut on the same side, and hardly ever for another."""
+    cut = "" if truncation == "right" else f"{truncation} "
+    digests = [hashlib.sha256(f"{cut}{text}".encode()).digest() for text in texts]
     vectors = np.stack([np.frombuffer(digest, np.int16) for digest in digests]) / 4096
     if normalize:
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors.astype(np.float32)
 
 
-def embed(texts: Sequence[str], normalize: bool, model: ServedModel = MODEL) -> Embeddings:
-    """What the fakes answer: a token for each word, and the two special ones."""
-    counts = np.array([len(text.split()) + 2 for text in texts], dtype=np.int32)
-    return Embeddings(encode(texts, normalize), counts, model)
+def words(text: Text) -> int:
+    """The fakes' tokens: one for each word."""
+    return len(text.split()) if isinstance(text, str) else len(text)
+
+
+def token_counts(texts: Sequence[Text]) -> NDArray[np.int32]:
+    """A token for each word, and the two special ones."""
+    return np.array([words(text) + 2 for text in texts], dtype=np.int32)
+
+
+def embed(
+    texts: Sequence[Text], normalize: bool, model: ServedModel = MODEL, truncation: TruncationSide = "right"
+) -> Embeddings:
+    """What the fakes answer."""
+    return Embeddings(encode(texts, normalize, truncation), token_counts(texts), model)
+
+
+def tokenize(texts: Sequence[Text], special_tokens: bool, model: ServedModel = MODEL) -> Tokens:
+    """What the fakes answer: 100, 101, ... for the words that the model sees, 0 and 2 around them."""
+    around = ([0], [2]) if special_tokens else ([], [])
+    seen = [range(100, 100 + min(words(text), model.max_seq_length - 2)) for text in texts]
+    ids = [np.array([*around[0], *row, *around[1]], dtype=np.int64) for row in seen]
+    return Tokens(ids, token_counts(texts), model)
 
 
 class FakeEmbedder:
@@ -43,6 +63,7 @@ class FakeEmbedder:
     def __init__(self) -> None:
         self.failure: Exception | None = None
         self.is_open = False
+        self.calls: list[list[Text]] = []
 
     async def open(self) -> None:
         self.is_open = True
@@ -50,8 +71,24 @@ class FakeEmbedder:
     async def close(self) -> None:
         self.is_open = False
 
-    async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:  # noqa: ARG002
-        return embed(texts, normalize, self._answer())
+    async def embed(
+        self,
+        texts: Sequence[Text],
+        normalize: bool,
+        deadline: float,  # noqa: ARG002
+        truncation: TruncationSide = "right",
+    ) -> Embeddings:
+        self.calls.append(list(texts))
+        return embed(texts, normalize, self._answer(), truncation)
+
+    async def tokenize(
+        self,
+        texts: Sequence[Text],
+        deadline: float,  # noqa: ARG002
+        truncation: TruncationSide = "right",  # noqa: ARG002
+        special_tokens: bool = False,
+    ) -> Tokens:
+        return tokenize(texts, special_tokens, self._answer())
 
     async def model(self, deadline: float) -> ServedModel:  # noqa: ARG002
         return self._answer()

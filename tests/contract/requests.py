@@ -7,6 +7,8 @@ import httpx
 
 EMBED, BATCH, MODEL_INFO, HEALTH = "/api/v1/embed", "/api/v1/embed-batch", "/api/v1/model-info", "/health"
 READY, LIVE = "/health/ready", "/health/live"
+TOKENIZE, SIMILARITY = "/api/v1/tokenize", "/api/v1/similarity"
+EMBEDDINGS, MODELS = "/v1/embeddings", "/v1/models"
 
 
 def post_raw(

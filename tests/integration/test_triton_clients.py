@@ -22,22 +22,24 @@ OUTPUTS = {
 }
 
 
-def infer(client: Any, library: Any, texts: list[bytes], outputs: list[str]) -> dict[str, Any]:
+def infer(
+    client: Any, library: Any, texts: list[bytes], outputs: list[str], parameters: dict[str, Any] | None = None
+) -> dict[str, Any]:
     tensor = library.InferInput("text", [len(texts), 1], "BYTES")
     tensor.set_data_from_numpy(np.array([[text] for text in texts], dtype=object))
     asked = [library.InferRequestedOutput(name) for name in outputs]
-    result = client.infer("sentence_embedding", [tensor], outputs=asked)
+    result = client.infer("sentence_embedding", [tensor], outputs=asked, parameters=parameters)
     return {name: result.as_numpy(name) for name in outputs}
 
 
-Ask = Callable[[list[bytes], list[str]], dict[str, Any]]
+Ask = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(params=["http", "grpc"])
 def triton(request: pytest.FixtureRequest, real_model: Served) -> Ask:
     """Asks for outputs by a client of its own: tritonclient's HTTP client must stay in the thread that made it."""
 
-    def ask(texts: list[bytes], outputs: list[str]) -> dict[str, Any]:
+    def ask(texts: list[bytes], outputs: list[str], **parameters: Any) -> dict[str, Any]:
         if request.param == "http":
             client = tritonclient.http.InferenceServerClient(real_model.service.triton_http)
             library = tritonclient.http
@@ -45,7 +47,7 @@ def triton(request: pytest.FixtureRequest, real_model: Served) -> Ask:
             client = tritonclient.grpc.InferenceServerClient(real_model.service.triton_grpc)
             library = tritonclient.grpc
         with closing(client):
-            return infer(client, library, texts, outputs)
+            return infer(client, library, texts, outputs, parameters or None)
 
     return ask
 
@@ -78,6 +80,22 @@ def test_a_text_that_is_not_utf8_is_refused(triton: Ask) -> None:
     with pytest.raises(InferenceServerException, match="text 1 is not valid UTF-8") as refused:
         triton([b"fine", b"\xff"], ["embedding"])
     assert refused.value.status() in ("400", "StatusCode.INVALID_ARGUMENT")
+
+
+def test_the_ensemble_hands_parameters_on_to_its_tokenizer(triton: Ask) -> None:
+    long = b"first " + b"middle " * 300 + b"last"
+    right, left = (
+        triton([long], ["normalized_embedding"], truncation_side=side)["normalized_embedding"]
+        for side in ("right", "left")
+    )
+    np.testing.assert_array_equal(triton([long], ["normalized_embedding"])["normalized_embedding"], right)
+    assert np.abs(left - right).max() > 1e-4
+    by_ids = triton([b"[2197]"], ["embedding"], text_format="token_ids")["embedding"]
+    np.testing.assert_allclose(by_ids, triton([b"last"], ["embedding"])["embedding"], atol=1e-5)
+    with pytest.raises(InferenceServerException, match="text 1 is not valid token ids: the vocabulary has no 99999"):
+        triton([b"[]", b"[99999]"], ["embedding"], text_format="token_ids")
+    with pytest.raises(InferenceServerException, match='it should be "right" or "left"'):
+        triton([b"a"], ["embedding"], truncation_side="middle")
 
 
 def tokenizer_counts(served: Served) -> tuple[int, int]:

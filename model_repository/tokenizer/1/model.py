@@ -8,8 +8,19 @@ from typing import Any
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import triton_python_backend_utils as pb_utils
-from tokenization import InvalidText, decode_texts, pad_encodings
+from tokenization import (
+    InvalidOption,
+    InvalidText,
+    Options,
+    decode_texts,
+    decode_token_ids,
+    pad_encodings,
+    pad_token_ids,
+    parse_options,
+)
 from tokenizers import Tokenizer
+
+Decoded = tuple[list[Any], Options]  # texts, or the ids of each, and what is asked of them
 
 
 class TritonPythonModel:
@@ -20,24 +31,35 @@ class TritonPythonModel:
         self.tokenizer.no_padding()  # the step pads to its own lengths
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        decoded: list[list[str] | InvalidText] = []
-        for request in requests:
-            texts = pb_utils.get_input_tensor_by_name(request, "text").as_numpy().reshape(-1)
-            try:
-                decoded.append(decode_texts(texts))
-            except InvalidText as error:
-                decoded.append(error)
+        decoded = [self.decode(request) for request in requests]
         # All requests are tokenized in one call, and each is padded to its own bucket.
+        valid = [part for part in decoded if isinstance(part, tuple)]
         encodings = iter(
-            self.tokenizer.encode_batch([text for texts in decoded if isinstance(texts, list) for text in texts])
+            self.tokenizer.encode_batch(
+                [text for texts, options in valid if options.text_format == "text" for text in texts]
+            )
         )
-        return [self.respond(texts, encodings) for texts in decoded]
+        return [self.respond(part, encodings) for part in decoded]
 
-    def respond(self, texts: "list[str] | InvalidText", encodings: Any) -> Any:
-        if isinstance(texts, InvalidText):
-            error = pb_utils.TritonError(str(texts), pb_utils.TritonError.INVALID_ARG)
+    def decode(self, request: Any) -> "Decoded | ValueError":
+        texts = pb_utils.get_input_tensor_by_name(request, "text").as_numpy().reshape(-1)
+        try:
+            options = parse_options(request.parameters())
+            if options.text_format == "token_ids":
+                return decode_token_ids(texts, self.tokenizer), options
+            return decode_texts(texts), options
+        except (InvalidText, InvalidOption) as error:
+            return error
+
+    def respond(self, decoded: "Decoded | ValueError", encodings: Any) -> Any:
+        if isinstance(decoded, ValueError):
+            error = pb_utils.TritonError(str(decoded), pb_utils.TritonError.INVALID_ARG)
             return pb_utils.InferenceResponse(error=error)
-        tokenized = pad_encodings([next(encodings) for _ in texts], self.tokenizer, self.padding_id)
+        texts, options = decoded
+        if options.text_format == "token_ids":
+            tokenized = pad_token_ids(texts, self.tokenizer, self.padding_id, options)
+        else:
+            tokenized = pad_encodings([next(encodings) for _ in texts], self.tokenizer, self.padding_id, options)
         return pb_utils.InferenceResponse(
             [pb_utils.Tensor(name, values) for name, values in tokenized._asdict().items()]
         )

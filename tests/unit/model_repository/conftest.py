@@ -1,6 +1,7 @@
 """The steps' own files, loaded as Triton loads them: by path, with a fake `triton_python_backend_utils`."""
 
 import importlib.util
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 REPOSITORY = Path(__file__).resolve().parents[3] / "model_repository"
+LIMIT = 24  # tokens, of `tokenizer_file`
 
 
 class FakeTensor:
@@ -49,9 +52,15 @@ class FakeResponse:
 
 
 class FakeRequest:
-    def __init__(self, asked: list[str] | None = None, **inputs: np.ndarray[Any, Any]) -> None:
+    def __init__(
+        self, asked: list[str] | None = None, parameters: dict[str, Any] | None = None, **inputs: np.ndarray[Any, Any]
+    ) -> None:
         self._asked = asked or []
+        self._parameters = parameters or {}
         self._inputs = inputs
+
+    def parameters(self) -> str:
+        return json.dumps(self._parameters) if self._parameters else ""
 
     def inputs(self) -> list[FakeTensor]:
         return [FakeTensor(name, values) for name, values in self._inputs.items()]
@@ -102,3 +111,23 @@ def load() -> Iterator[Load]:
         sys.modules.pop(name, None)
         if name in before:
             sys.modules[name] = before[name]
+
+
+@pytest.fixture(scope="module")
+def tokenizer_file(small_stand_in: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tokenizer.json as export writes it, in a model folder with a version."""
+    tokenizer = Tokenizer.from_file(str(small_stand_in / "tokenizer.json"))
+    tokenizer.enable_truncation(LIMIT)
+    tokenizer.enable_padding(pad_id=1, pad_token="<pad>")
+    folder = tmp_path_factory.mktemp("tokenizer") / "1"
+    folder.mkdir()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder / "tokenizer.json"
+
+
+@pytest.fixture
+def tokenizer_step(load: Load, tokenizer_file: Path) -> Any:
+    """The tokenizer step, initialized with `tokenizer_file`."""
+    step = load("tokenizer", "model").TritonPythonModel()
+    step.initialize({"model_repository": str(tokenizer_file.parent.parent), "model_version": "1"})
+    return step

@@ -72,6 +72,15 @@ def decode_request(body: bytes, header_length: int) -> tuple[list[str], list[str
     return texts, [output["name"] for output in header["outputs"]]
 
 
+def sent_parameters(body: bytes, header_length: int) -> dict[str, Any]:
+    """What the client sent as parameters of the inference; tritonclient's own one is left out."""
+    return {
+        name: value
+        for name, value in json.loads(body[:header_length]).get("parameters", {}).items()
+        if name != "binary_data_output"
+    }
+
+
 def encode_answer(
     name: str,
     values: NDArray[Any],
@@ -79,9 +88,13 @@ def encode_answer(
     version: str = "1",
     token_counts: NDArray[Any] | None = None,
 ) -> web.Response:
-    """Two outputs as Triton writes them: JSON, then the raw bytes. Without token counts, each is 7."""
+    """The ensemble's two outputs. Without token counts, each is 7."""
     counts = np.full((len(values), 1), 7, np.int32) if token_counts is None else token_counts
-    tensors = ((name, values, datatype), ("token_count", counts, "INT32"))
+    return encode_tensors([(name, values, datatype), ("token_count", counts, "INT32")], version)
+
+
+def encode_tensors(tensors: Sequence[tuple[str, NDArray[Any], str]], version: str = "1") -> web.Response:
+    """Outputs as Triton writes them: JSON, then the raw bytes."""
     outputs = [
         {
             "name": each,
@@ -109,7 +122,9 @@ class FakeTriton:
         self.port = 0
         self.config_reads = 0
         self.inferences: list[Sequence[str]] = []  # the texts of each, in the order in which they came
+        self.parameters: list[dict[str, Any]] = []  # of each of them
         self.infer_with: Handler | None = None  # answers inferences in place of the fake model
+        self.tokenize_with: Handler | None = None
         self.configure_with: Handler | None = None
         self._runner: web.AppRunner | None = None
         self._process = 0  # which run of the server this is
@@ -132,6 +147,7 @@ class FakeTriton:
         app.router.add_get(ensemble, self._while_it_runs(self._process, self._metadata))
         app.router.add_get(f"{ensemble}/versions/{{version}}/config", self._while_it_runs(self._process, self._config))
         app.router.add_post(f"{ensemble}/infer", self._while_it_runs(self._process, self._infer))
+        app.router.add_post("/v2/models/tokenizer/infer", self._while_it_runs(self._process, self._tokenize))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
@@ -184,8 +200,10 @@ class FakeTriton:
 
     async def _infer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        texts, outputs = decode_request(body, int(request.headers["Inference-Header-Content-Length"]))
+        header_length = int(request.headers["Inference-Header-Content-Length"])
+        texts, outputs = decode_request(body, header_length)
         self.inferences.append(texts)
+        self.parameters.append(sent_parameters(body, header_length))
         if self.infer_with is not None:
             return await self.infer_with(request)
         name = self.config["parameters"]["model_name"]["string_value"]
@@ -195,6 +213,26 @@ class FakeTriton:
         normalize = output == "normalized_embedding"
         vectors = np.stack([fake_vector(text, normalize, name, dimension) for text in texts])
         return encode_answer(output, vectors, version=self.version)
+
+    async def _tokenize(self, request: web.Request) -> web.StreamResponse:
+        """The token 100 for each character, and 0 and 2 around them where special tokens are asked for."""
+        body = await request.read()
+        header_length = int(request.headers["Inference-Header-Content-Length"])
+        texts, outputs = decode_request(body, header_length)
+        assert outputs == ["input_ids", "attention_mask", "token_count"]
+        self.parameters.append(sent_parameters(body, header_length))
+        if self.tokenize_with is not None:
+            return await self.tokenize_with(request)
+        ids = np.zeros((len(texts), 16), np.int64)
+        mask = np.zeros_like(ids)
+        for row, text in enumerate(texts):
+            tokens = [100] * len(text)
+            tokens = [0, *tokens, 2] if self.parameters[-1]["special_tokens"] else tokens
+            ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
+        counts = np.array([[len(text) + 2] for text in texts], np.int32)
+        return encode_tensors(
+            [("input_ids", ids, "INT64"), ("attention_mask", mask, "INT64"), ("token_count", counts, "INT32")]
+        )
 
 
 def refuse_with(status: int, message: str) -> Handler:

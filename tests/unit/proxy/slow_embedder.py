@@ -4,18 +4,18 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from proxy.embedder import Embeddings
+from proxy.embedder import Embeddings, Text, Tokens, TruncationSide
 from proxy.model import ServedModel
-from tests.contract.fake_embedder import MODEL, embed
+from tests.contract.fake_embedder import MODEL, embed, tokenize
 
 
 class SlowEmbedder:
     """Holds each call until `release` is called, or answers at once where `held` is False."""
 
     def __init__(self, held: bool = True) -> None:
-        self.calls: list[list[str]] = []
+        self.calls: list[list[Text]] = []
         self.cancelled = 0
-        self.failures: dict[str, Exception] = {}  # by a text of the call
+        self.failures: dict[Text, Exception] = {}  # by a text of the call
         self.served = MODEL
         self._held = held
         self._gate = asyncio.Event()
@@ -39,7 +39,13 @@ class SlowEmbedder:
 
     async def close(self) -> None: ...
 
-    async def embed(self, texts: Sequence[str], normalize: bool, deadline: float) -> Embeddings:  # noqa: ARG002
+    async def embed(
+        self,
+        texts: Sequence[Text],
+        normalize: bool,
+        deadline: float,  # noqa: ARG002
+        truncation: TruncationSide = "right",
+    ) -> Embeddings:
         self.calls.append(list(texts))
         served = self.served
         try:
@@ -51,7 +57,16 @@ class SlowEmbedder:
         for text in texts:
             if text in self.failures:
                 raise self.failures[text]
-        return embed(texts, normalize, served)
+        return embed(texts, normalize, served, truncation)
+
+    async def tokenize(
+        self,
+        texts: Sequence[Text],
+        deadline: float,  # noqa: ARG002
+        truncation: TruncationSide = "right",  # noqa: ARG002
+        special_tokens: bool = False,
+    ) -> Tokens:
+        return tokenize(texts, special_tokens, self.served)
 
     async def model(self, deadline: float) -> ServedModel:  # noqa: ARG002
         return self.served

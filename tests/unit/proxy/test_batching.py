@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from proxy.batching import BatchingEmbedder
-from proxy.embedder import Embeddings
+from proxy.embedder import Embeddings, Text, TruncationSide
 from proxy.errors import DeadlineExceeded, EngineFailed, EngineUnavailable
 from tests.contract.fake_embedder import MODEL, encode
 from tests.unit.proxy.slow_embedder import SlowEmbedder
@@ -136,6 +136,26 @@ def test_other_normalize_is_another_call() -> None:
         answers = await asyncio.gather(*tasks)
         for answer, flag in zip(answers, (True, True, False, True), strict=True):
             assert_vectors(answer, "a", normalize=flag)
+
+    run(test())
+
+
+def test_another_side_of_truncation_and_token_ids_are_other_calls() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        batching = BatchingEmbedder(engine, calls=1, tokens=TOKENS)
+        first = ask(batching, "first")
+        await turn()
+        asked: list[tuple[list[Text], TruncationSide]] = [
+            (["a"], "right"), (["a"], "left"), ([(1, 2)], "right"), (["b"], "right"), ([(1,), (3,)], "right"),
+        ]  # fmt: skip
+        tasks = [asyncio.create_task(batching.embed(texts, True, soon(), side)) for texts, side in asked]
+        await turn()
+        engine.release()
+        await first
+        for task, (texts, side) in zip(tasks, asked, strict=True):
+            np.testing.assert_array_equal((await task).vectors, encode(texts, True, side))
+        assert [sorted(call, key=str) for call in engine.calls[1:]] == [["a", "b"], ["a"], [(1, 2), (1,), (3,)]]
 
     run(test())
 

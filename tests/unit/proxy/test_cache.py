@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from proxy.cache import CachingEmbedder
-from proxy.embedder import Embeddings
+from proxy.embedder import Embeddings, Text, TruncationSide
 from proxy.errors import DeadlineExceeded, EngineFailed
 from proxy.process_watch import ProcessWatch
 from tests.contract.fake_embedder import encode
@@ -102,6 +102,19 @@ def test_another_normalize_flag_is_never_answered() -> None:
             await setting.embed("a", normalize=False)
             await setting.embed("a", normalize=False)
             assert len(setting.engine.calls) == 2
+
+    run(test())
+
+
+def test_another_side_of_truncation_and_token_ids_are_never_answered() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            asked: list[tuple[Text, TruncationSide]] = [("(1,)", "right"), ("(1,)", "left"), ((1,), "right")]
+            for text, side in [*asked, *asked]:
+                deadline = asyncio.get_running_loop().time() + 10
+                answer = await setting.cache.embed([text], True, deadline, side)
+                np.testing.assert_array_equal(answer.vectors, encode([text], True, side))
+            assert setting.engine.calls == [["(1,)"], ["(1,)"], [(1,)]]
 
     run(test())
 

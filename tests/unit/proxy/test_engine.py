@@ -15,6 +15,7 @@ from tests.unit.proxy.fake_triton import (
     FakeTriton,
     canary_of,
     encode_answer,
+    encode_tensors,
     fake_vector,
     model_config,
     never,
@@ -370,3 +371,47 @@ async def test_a_new_models_canary_is_compared_with_what_it_gives(triton: FakeTr
         await triton.restart(name)
         triton.config = model_config(name, changes=canary_of(fake_vector("비교", True, name), "비교"))
         assert (await embedder.check(soon())).name == name
+
+
+# Token ids.
+
+
+async def test_tokens_are_of_the_model_that_is_served(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    tokens = await embedder.tokenize(["abc", ""], soon())
+    assert [ids.tolist() for ids in tokens.ids] == [[100] * 3, []]
+    assert tokens.token_counts.tolist() == [5, 2]
+    assert (tokens.model.name, tokens.truncated.tolist()) == ("fake-model", [False, False])
+    (whole,) = (await embedder.tokenize([(5,)], soon(), "left", special_tokens=True)).ids
+    assert (whole[0], whole[-1]) == (0, 2)
+    assert triton.parameters[-1] == {"truncation_side": "left", "text_format": "token_ids", "special_tokens": True}
+
+
+async def test_tokens_of_a_model_that_is_replaced_meanwhile_are_asked_for_again(
+    triton: FakeTriton, embedder: TritonEmbedder
+) -> None:
+    asked: list[str] = []
+
+    async def replace(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        triton.config = model_config("another-model")
+        return encode_tensors(
+            [("input_ids", ids, "INT64"), ("attention_mask", ids, "INT64"), ("token_count", counts, "INT32")]
+        )
+
+    ids, counts = np.ones((1, 4), np.int64), np.full((1, 1), 6, np.int32)
+    triton.tokenize_with = replace
+    assert (await embedder.tokenize(["a"], soon())).model.name == "another-model"
+    assert len(asked) == 2
+
+
+async def test_tokens_that_are_not_as_promised(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    ids, counts = np.zeros((1, 4), np.int64), np.ones((1, 1), np.int32)
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return encode_tensors(
+            [("input_ids", ids, "INT64"), ("attention_mask", ids[:, :2], "INT64"), ("token_count", counts, "INT32")]
+        )
+
+    triton.tokenize_with = answer
+    with pytest.raises(EngineFailed):
+        await embedder.tokenize(["a"], soon())

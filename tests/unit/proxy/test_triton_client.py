@@ -48,6 +48,39 @@ async def test_texts_go_out_as_utf_8_and_vectors_come_back(triton: FakeTriton, c
     assert vectors.dtype == np.float32
 
 
+async def test_only_what_differs_from_the_default_is_a_parameter(triton: FakeTriton, client: TritonClient) -> None:
+    await client.infer(["a"], "embedding")
+    await client.infer(["a"], "embedding", "left")
+    await client.infer([(5, 6), ()], "embedding")
+    assert triton.parameters == [{}, {"truncation_side": "left"}, {"text_format": "token_ids"}]
+    assert triton.inferences[2] == ["[5,6]", "[]"]
+
+
+async def test_tokens_come_from_the_tokenizer(triton: FakeTriton, client: TritonClient) -> None:
+    tokenized = (await client.tokenize(["ab", ""], "left", special_tokens=True)).value
+    assert triton.parameters == [{"truncation_side": "left", "special_tokens": True}]
+    assert tokenized.input_ids[:, :5].tolist() == [[0, 100, 100, 2, 0], [0, 2, 0, 0, 0]]
+    assert tokenized.attention_mask.sum(1).tolist() == [4, 2]
+    assert tokenized.token_counts.tolist() == [[4], [2]]
+
+
+@pytest.mark.parametrize(
+    ("message", "words", "text"),
+    [
+        ("text 1 is not valid token ids: the vocabulary has no 9", "token ids", (9,)),
+        ("text 0 is not valid UTF-8 (byte 0)", "not valid", (5,)),
+        ("text 7 is not valid UTF-8 (byte 0)", "not valid", None),
+    ],
+)
+async def test_which_text_was_refused_is_known(
+    message: str, words: str, text: object, triton: FakeTriton, client: TritonClient
+) -> None:
+    triton.infer_with = refuse_with(400, f"in ensemble 'sentence_embedding', {message}")
+    with pytest.raises(InvalidText, match=words) as refused:
+        await client.infer([(5,), (9,)], "embedding")
+    assert refused.value.text == text
+
+
 async def test_the_connection_is_kept(client: TritonClient) -> None:
     assert {(await client.infer(["a"], "embedding")).span for _ in range(3)} == {Span(1, 1)}
 
