@@ -18,6 +18,7 @@ _CHECK_SECONDS = 2.0  # for one check; less where requests themselves have less
 _FRESH_SECONDS = 3.0  # after which an outcome says nothing any more: a check that hangs is soon a failure
 # Of a question that meets no outcome which holds, for the check that it calls for. A health check is to be quick.
 _PATIENCE_SECONDS = 0.05
+_CONNECT_SECONDS = 0.5  # to an engine that has just answered
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ class Heartbeat:
         model, why = None, ""
         try:
             model = await self._embedder.check(loop.time() + self._check_seconds)
+            if process is None:  # from now on its end is noticed at once
+                process = await self._watch.connected(_CONNECT_SECONDS)
         except EmbeddingError as error:
             why = str(error)
             if isinstance(error, EngineFailed) and self._is_news(why):
