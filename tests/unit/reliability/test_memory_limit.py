@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from bench.processes import stat
 from reliability import memory_limit
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(bool(memory_limit.why_not()), reason=memory_limit.why_not())
 
 # Slowly, so that it has not used up the machine before its turn comes.
-GROWS = "import time\npages = []\nwhile True: time.sleep(0.001); pages.append(bytearray(1 << 14))"
-WAITS = "import signal; signal.pause()"
+GROWS = "pages = []\nwhile True: time.sleep(0.001); pages.append(bytearray(1 << 14))"
+WAITS = "signal.pause()"
 
 
 @pytest.fixture
@@ -22,7 +24,9 @@ def run() -> Iterator[Callable[[str], "subprocess.Popen[bytes]"]]:
 
     def start(program: str) -> "subprocess.Popen[bytes]":
         # It says when it runs: before, it would ask for memory whatever it does then.
-        process = subprocess.Popen([sys.executable, "-c", f"print(flush=True)\n{program}"], stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", f"import signal, time\nprint(flush=True)\n{program}"], stdout=subprocess.PIPE
+        )
         started.append(process)
         assert process.stdout is not None
         process.stdout.readline()
@@ -47,6 +51,7 @@ def test_a_process_that_needs_memory(run: Callable[[str], "subprocess.Popen[byte
 
 def test_a_process_that_needs_none_lives_on(run: Callable[[str], "subprocess.Popen[bytes]"]) -> None:
     process = run(WAITS)
+    wait_until(lambda: (stat(process.pid) or "?")[0] == "S")  # what it does until then takes memory, too
     with pytest.raises(memory_limit.NotKilled, match=str(process.pid)):
         memory_limit.kill(process.pid, 0.1)
     assert process.poll() is None
