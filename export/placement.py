@@ -18,7 +18,7 @@ from export.errors import RepositoryNotWritten
 from export.settings import Settings
 from export.source import ModelSource, locate, parse_source
 
-KEPT = 2  # finished exports on the disk: the one in force and the one before it
+KEPT = 2  # finished exports on the disk, beside those that are served: the one in force and the one before it
 _PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -104,7 +104,20 @@ def _remove_old(repositories: Path, keep: Path) -> None:
     # What an earlier, killed export left behind goes too: the lock says that no other export runs.
     left_over = [path for path in repositories.iterdir() if path.name.startswith(".")]
     for path in finished[KEPT:] + left_over:
-        shutil.rmtree(path, ignore_errors=True)
+        if not _is_served(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_served(folder: Path) -> bool:
+    """Whether a launcher holds it (runtime/serving.py): its Triton may have to be started on it again."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 @contextmanager

@@ -87,12 +87,12 @@ def lay_out(wheel: TritonWheel, libpython: Path, root: Path) -> Layout:
     try:
         folder = root / _hash(sources, links)
         if folder.is_dir() and not os.access(root, os.W_OK):
-            return Layout(folder, _hold(folder))
+            return Layout(folder, hold(folder))
         root.mkdir(parents=True, exist_ok=True)
         with _locked(root / ".lock"):
             if not folder.is_dir():
                 _build(folder, sources, links)
-            handle = _hold(folder)
+            handle = hold(folder)
             _remove_unused(root, keep=folder)
     except OSError as error:
         raise TritonMissing(f"Triton's backends cannot be laid out in {root}: {error}.") from error
@@ -117,8 +117,8 @@ def _build(folder: Path, sources: dict[str, Path], links: dict[str, Path]) -> No
     unfinished.rename(folder)
 
 
-def _hold(folder: Path) -> int:
-    """An open, shared-locked descriptor."""
+def hold(folder: Path) -> int:
+    """An open, shared-locked descriptor: while it is open, nobody who asks for the lock removes the folder."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(handle, fcntl.LOCK_SH)
     return handle

@@ -6,6 +6,7 @@ versions that it takes: from one request to the next the new one answers, and wh
 
 import asyncio
 import contextlib
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from runtime.digests import check_digests
 from runtime.errors import ReloadFailed
 from runtime.launch_folder import find_repository
+from runtime.layout import hold
 from runtime.readiness import ask
 from runtime.served_folder import ENSEMBLE, ServedFolder
 from runtime.settings import Settings
@@ -33,6 +35,7 @@ class Serving:
         self._served = ServedFolder(folder)
         # Found once: a Triton that is started again must not come up with a model exported meanwhile.
         self.repository = find_repository(settings)
+        self._held = hold(self.repository)  # from removal by later exports
         self.key = ""  # to Triton's repository API
         self.can_reload = False  # Triton is up, and not about something else
         self._reloading = False
@@ -72,6 +75,8 @@ class Serving:
         try:
             await self._bring_in(old, new)
             self.repository = new
+            os.close(self._held)
+            self._held = hold(new)
             tell(f"Triton serves {new.name} in the place of {old.name}.")
             await asyncio.sleep(_LEAVE_SECONDS)
             self._served.remove(old)

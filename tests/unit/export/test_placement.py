@@ -15,6 +15,7 @@ from export.placement import ensure_exported
 from export.repository import read_config
 from export.settings import Precision, Settings
 from runtime.digests import check_digests
+from runtime.layout import hold
 from tests.waiting import wait_until
 
 
@@ -59,6 +60,19 @@ def test_only_the_last_two_exports_are_kept(small_stand_in: Path, tmp_path: Path
         ensure_exported(settings_for(small_stand_in, tmp_path, precision), if_needed=True)
     kept = sorted(path.name.split("-")[3] for path in (tmp_path / "repositories").iterdir())
     assert kept == ["float16", "int8"]
+
+
+def test_an_export_that_is_served_stays(small_stand_in: Path, tmp_path: Path) -> None:
+    ensure_exported(settings_for(small_stand_in, tmp_path), if_needed=True)
+    served = (tmp_path / "model_repository").resolve()
+    handle = hold(served)
+    precisions: tuple[Precision, ...] = ("float16", "int8")
+    for precision in precisions:
+        ensure_exported(settings_for(small_stand_in, tmp_path, precision=precision), if_needed=True)
+    assert len(list((tmp_path / "repositories").iterdir())) == 3
+    os.close(handle)
+    ensure_exported(settings_for(small_stand_in, tmp_path, precision="int8"), if_needed=True)
+    assert not served.exists()
 
 
 def test_a_failed_export_leaves_the_earlier_one(small_stand_in: Path, tmp_path: Path) -> None:
