@@ -1,6 +1,7 @@
 """The faults that are injected while clients ask, and what each may cost them."""
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
@@ -183,13 +184,14 @@ async def jump(stack: Stack, clock: Clock, to: Sequence[timedelta]) -> None:
 
 
 async def stop(stack: Stack, name: str, seconds: float) -> None:
-    """SIGSTOP, and SIGCONT after `seconds`."""
+    """SIGSTOP, and SIGCONT after `seconds` where the launcher has not put another process in its place."""
     process = stack.process(name)
     os.kill(process, signal.SIGSTOP)
     try:
         await asyncio.sleep(seconds)
     finally:
-        os.kill(process, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)
 
 
 async def export_on_full_disk(stack: Stack) -> None:
