@@ -158,6 +158,19 @@ def test_upgrade_and_roll_back_of_the_model(stack: Stack) -> None:
     assert set(load.answers) <= {200, 503, "ConnectError", "ReadError", "RemoteProtocolError"}, load.answers
 
 
+def test_another_precision_goes_live_and_back_without_a_refused_request(stack: Stack) -> None:
+    version = stack.health()["version"]
+    other = version.replace("float32", "float16")
+    with Load(stack.url, clients=4) as load:
+        with changed(stack, PRECISION="float16"):
+            stack.make("reload-ml")
+        wait_until(lambda: stack.health()["version"] == other)
+        stack.make("reload-ml")
+        wait_until(lambda: stack.health()["version"] == version)
+    assert set(load.answers) == {200}
+    assert load.versions == {version, other}
+
+
 def test_upgrade_and_roll_back_of_the_images(stack: Stack) -> None:
     exported = stack.exported()
     for image in ("uhok-ml-inference", "uhok-ml-triton", "uhok-ml-export"):
