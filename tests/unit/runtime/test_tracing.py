@@ -3,6 +3,7 @@
 import pytest
 
 from runtime.errors import InvalidSettings
+from runtime.settings import load_settings
 from runtime.tracing import trace_options
 
 
@@ -55,3 +56,10 @@ def test_triton_is_a_service_of_its_own(name: str, service: str) -> None:
 def test_what_is_not_spoken_is_named(name: str, value: str) -> None:
     with pytest.raises(InvalidSettings, match=f"{name} must be .*, not '{value}'"):
         trace_options({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", name: value})
+
+
+def test_it_is_found_out_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    with pytest.raises(InvalidSettings, match="OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf"):
+        load_settings()
