@@ -18,6 +18,8 @@ class ReceivedSpan:
     """A span and whose it is; ids in hexadecimal."""
 
     service: str
+    environment: str  # of the resource, deployment.environment.name
+    key: str  # the header X-Key that it was sent with
     name: str
     kind: int
     trace_id: str
@@ -35,16 +37,18 @@ class Receiver:
         self.spans: list[ReceivedSpan] = []
         self.bodies: list[bytes] = []
 
-    def take(self, body: bytes, content_type: str) -> None:
+    def take(self, body: bytes, content_type: str, key: str) -> None:
         """Raises an error for what is not OTLP, in either of its encodings."""
         self.bodies.append(body)
         for resource in _parse(body, content_type).resource_spans:
-            service = _attributes(resource.resource.attributes)["service.name"]
+            told = _attributes(resource.resource.attributes)
             for scope in resource.scope_spans:
                 for span in scope.spans:
                     self.spans.append(
                         ReceivedSpan(
-                            service,
+                            told["service.name"],
+                            told.get("deployment.environment.name", ""),
+                            key,
                             span.name,
                             span.kind,
                             span.trace_id.hex(),
@@ -84,7 +88,7 @@ def running_receiver() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.path == "/v1/traces":
-                receiver.take(body, self.headers["Content-Type"])
+                receiver.take(body, self.headers["Content-Type"], self.headers.get("X-Key", ""))
             self.send_response(200 if self.path == "/v1/traces" else 404)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -30,6 +30,8 @@ def service(small_build: Path, small_stand_in: Path, receiver: Receiver) -> Iter
         small_build,
         MODEL=str(small_stand_in),
         OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,
+        OTEL_EXPORTER_OTLP_HEADERS="x-key=collectors-key",
+        OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",
         OTEL_BSP_SCHEDULE_DELAY="100",
     ) as running:
         yield running
@@ -82,6 +84,14 @@ def test_what_the_client_does_not_sample_is_in_no_trace(service: Service, receiv
     embed(service, after, text="sampled")
     wait_for_all(receiver, after)
     assert receiver.of_trace(unsampled) == []
+
+
+def test_both_send_what_the_variables_say(service: Service, receiver: Receiver) -> None:
+    trace_id = "4" * 32
+    embed(service, trace_id, text="with a key")
+    wait_for_all(receiver, trace_id)
+    told = {(span.service, span.key, span.environment) for span in receiver.of_trace(trace_id)}
+    assert told == {(f"sentence-embedding{end}", "collectors-key", "test") for end in ("", "-triton")}
 
 
 def test_probes_are_no_traces(service: Service, receiver: Receiver) -> None:
