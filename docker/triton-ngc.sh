@@ -12,7 +12,14 @@ extra=$(find . ! -type d ! -path ./SHA256SUMS | cut -c 3- | grep -vxF "$(cut -c 
 [ -z "$extra" ] || { echo "error: $repository has files that are not of the export: $extra" >&2; exit 1; }
 cd /
 lock="model-repository,shared-memory,trace,logging:unlock=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"
-exec tritonserver \
+# As runtime/tracing.py has it.
+traces=${OTEL_EXPORTER_OTLP_TRACES_ENDPOINT:-${OTEL_EXPORTER_OTLP_ENDPOINT:+${OTEL_EXPORTER_OTLP_ENDPOINT%/}/v1/traces}}
+[ "${OTEL_SDK_DISABLED:-}" != true ] && [ "${OTEL_TRACES_EXPORTER:-otlp}" = otlp ] || traces=
+set --
+[ -z "$traces" ] || set -- --trace-config=mode=opentelemetry --trace-config=level=TIMESTAMPS --trace-config=rate=0 \
+  --trace-config=count=-1 "--trace-config=opentelemetry,url=$traces" \
+  "--trace-config=opentelemetry,resource=service.name=${OTEL_SERVICE_NAME:-sentence-embedding}-triton"
+exec tritonserver "$@" \
   --model-repository="$repository" \
   --disable-auto-complete-config \
   --model-control-mode=none \

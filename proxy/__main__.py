@@ -12,6 +12,7 @@ from proxy.http_protocol import protocol_for
 from proxy.logs import configure_logging
 from proxy.server import STOP_SECONDS, Server
 from proxy.settings import InvalidSettings, Settings, read_settings
+from proxy.tracing import start_tracing, traces_wanted
 
 # nginx keeps connections to its upstream for 60 s. The side that closes first must be the client's, or a request can
 # meet a connection that is being closed.
@@ -51,6 +52,7 @@ def main() -> int:
     """The exit code: 2 for a setting that cannot be, 1 for an address that cannot be had."""
     try:
         settings = read_settings()
+        traced = traces_wanted()
     except InvalidSettings as error:
         print(error, file=sys.stderr)
         return 2
@@ -61,7 +63,7 @@ def main() -> int:
         return 1
     configure_logging(settings.log_level, settings.log_format)
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, tracing=start_tracing() if traced else None),
         loop="uvloop",
         http=protocol_for(settings.max_connections),
         ws="none",

@@ -30,20 +30,29 @@ from proxy.security_headers import SecurityHeaders
 from proxy.settings import Settings
 from proxy.stopping import Stopping
 from proxy.text_endpoints import make_text_routes
+from proxy.tracing import OFF, Tracing
 from proxy.triton_client import TritonClient
 
 # Of the deadline, what the texts in hand may take: a batch waits longer than the single texts that pass it.
 _PATIENCE = 0.25
 
 
-def create_app(settings: Settings, embedder: Embedder | None = None, beat_seconds: float = BEAT_SECONDS) -> FastAPI:
+def create_app(
+    settings: Settings,
+    embedder: Embedder | None = None,
+    beat_seconds: float = BEAT_SECONDS,
+    tracing: Tracing | None = None,
+) -> FastAPI:
     """The proxy for these settings, in front of `embedder` or, without one, of the Triton that the settings name.
 
     `beat_seconds`: between two checks of the engine; with 0 each question for health makes one of its own.
+    `tracing`: where spans go; without one there are none. It is closed with the application.
     """
     admitting: AdmittingEmbedder | None = None
     if embedder is None:
-        engine = TritonEmbedder(TritonClient(settings.triton_url), settings.expected_model_name)
+        engine = TritonEmbedder(
+            TritonClient(settings.triton_url, tracing.tracer if tracing else None), settings.expected_model_name
+        )
         batching = BatchingEmbedder(engine, settings.calls_in_flight, settings.call_tokens)
         embedder = admitting = AdmittingEmbedder(
             batching, settings.max_texts_in_hand, settings.deadline_seconds * _PATIENCE
@@ -62,6 +71,8 @@ def create_app(settings: Settings, embedder: Embedder | None = None, beat_second
         finally:
             await heartbeat.close()
             await embedder.close()
+            if tracing is not None:
+                await tracing.close()
 
     app = FastAPI(
         title="Sentence embeddings",
@@ -70,6 +81,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None, beat_second
         openapi_tags=TAGS,
         responses=ANYWHERE,
         lifespan=lifespan,
+        telemetry=OFF if tracing is None else tracing.telemetry(),
         # The service that this one stands in for took a body without a Content-Type as JSON.
         strict_content_type=False,
         docs_url=None,

@@ -13,6 +13,7 @@ from proxy.deadlines import until
 from proxy.embedder import Embedder, Embeddings, Text, Tokens, TruncationSide, join
 from proxy.errors import EmbeddingError, EngineFailed, InvalidText
 from proxy.model import ServedModel
+from proxy.tracing import called_for, caller
 
 # Characters for one token, about, in Korean and English; only the balance of calls depends on it.
 _CHARACTERS_PER_TOKEN = 2
@@ -45,6 +46,7 @@ class _Request:
         self.normalize = normalize
         self.deadline = deadline
         self.truncation = truncation
+        self.caller = caller()
         self.costs = [min(_tokens(text), longest_tokens) for text in texts]
         # Shortest last, where they are taken from first: texts of a call are then of about equal length.
         self.waiting = sorted(range(len(texts)), key=self.costs.__getitem__, reverse=True)
@@ -201,7 +203,9 @@ class BatchingEmbedder:
         texts = [request.texts[place] for request, places in call for place in places]
         deadline = max(request.deadline for request, _ in call)
         try:
-            answer = await self._engine.embed(texts, first.normalize, deadline, first.truncation)
+            # A task of its own, started by whichever request or call came before.
+            with called_for([request.caller for request, _ in call]):
+                answer = await self._engine.embed(texts, first.normalize, deadline, first.truncation)
         except (EngineFailed, InvalidText) as error:
             if len(call) == 1:
                 first.fail(error)

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import aiohttp
 from numpy.typing import NDArray
+from opentelemetry.trace import Tracer
 from tritonclient.utils import InferenceServerException
 from yarl import URL
 
@@ -28,6 +29,7 @@ from proxy.errors import (
     InvalidText,
 )
 from proxy.inference_codec import decode_inference, encode_inference, text_parameters
+from proxy.tracing import inference_span
 
 ENSEMBLE = "sentence_embedding"
 TOKENIZER = "tokenizer"
@@ -81,9 +83,11 @@ class Tokenization:
 class TritonClient:
     """Asks one Triton. No method has a time limit of its own: the caller cancels."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tracer: Tracer | None = None) -> None:
+        """`tracer`: makes a span of each inference, which Triton's own spans join; None for no spans."""
         self._ensemble_url = URL(f"{url}/v2/models/{ENSEMBLE}")
         self._tokenizer_url = URL(f"{url}/v2/models/{TOKENIZER}")
+        self._tracer = tracer
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -141,9 +145,10 @@ class TritonClient:
     ) -> Reply[list[NDArray[Any]]]:
         body, header_length = encode_inference(texts, outputs, parameters)
         try:
-            content, answer_header_length, span = await self._exchange(
-                "POST", model / "infer", body, {_HEADER_LENGTH: str(header_length)}
-            )
+            with inference_span(self._tracer, model / "infer", len(texts)) as trace:
+                content, answer_header_length, span = await self._exchange(
+                    "POST", model / "infer", body, {_HEADER_LENGTH: str(header_length), **trace}
+                )
         except InvalidText as error:
             named = _REFUSED_TEXT.search(str(error.__cause__))
             if named and int(named[1]) < len(texts):

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.errors import InvalidSettings
+from runtime.tracing import trace_options
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -76,12 +77,14 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Reads the environment.
 
-    Raises `InvalidSettings` on a value that cannot be used, and on two settings with the same port.
+    Raises `InvalidSettings` on a value that cannot be used, OpenTelemetry's included, and on two settings with the same
+    port.
     """
     try:
         settings = Settings()
     except ValidationError as error:
         raise InvalidSettings(" ".join(_sentence(problem) for problem in error.errors())) from None
+    trace_options()
     names: dict[int, str] = {}
     for name, _, port in settings.listeners:
         if port in names:

@@ -12,6 +12,8 @@ _NOISE = re.compile(
     "CudaDriverHelper|CUDA driver version is insufficient|pinned system memory|"
     "ERROR: Failed to create instance:|failed to load all models"
 )
+# What its exporter of traces writes; the line with a count of spans follows on one that says why.
+_EXPORTER = re.compile(r"^\[(?:Error|Warning)\] File: .*\[OTLP HTTP Client\] (?:Session state: (.*))?")
 _LOCATION = re.compile(r"\n+At:\n\s*(?:\S*/)?([^/\s]+)\((\d+)\): .*", re.DOTALL)
 
 _SHOWN = {"debug": "IWEF", "info": "WEF", "warning": "WEF", "error": "EF", "critical": "EF"}
@@ -54,6 +56,9 @@ class TritonLog:
             if "failed to load all models" not in message:
                 self.last_error = message.partition(": ")[2]
                 self._tell(self.last_error)
+        elif exporter := _EXPORTER.match(line):
+            if exporter[1] and "E" in self._levels:
+                self._tell(f"no traces reach their receiver: {exporter[1]}")
         elif not _CONTINUATION.match(line):
             self._show(line)  # what a step's Python itself wrote
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from runtime.layout import Layout
 from runtime.settings import Settings
+from runtime.tracing import trace_options
 from runtime.wheel import TritonWheel
 
 # Seconds that Triton itself waits for answers under way when it is told to stop; the launcher waits a little longer.
@@ -31,10 +32,11 @@ def triton_command(
     key: str,
     address: str,
     shared_memory_prefix: str,
+    environment: Mapping[str, str] = os.environ,
 ) -> list[str]:
     """The arguments for a Triton that serves the folder `models` on the numeric `address`.
 
-    Who sends `key` as the header `UNLOCK` may load other models.
+    Who sends `key` as the header `UNLOCK` may load other models. `environment`: where spans go is asked of it.
     """
     lock = f"{_SHUT}:{UNLOCK}={key}"
     return [
@@ -58,6 +60,7 @@ def triton_command(
         f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
         f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix}",
         "--log-info=true",  # read by `TritonLog`, which passes on what concerns the user
+        *trace_options(environment),
     ]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from export.digests import seal
 from runtime.settings import PROJECT_ROOT
+from runtime.tracing import trace_options
 
 SCRIPT = PROJECT_ROOT / "docker" / "triton-ngc.sh"
 
@@ -21,12 +22,12 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path / "exported"
 
 
-def run(repository: Path) -> "subprocess.CompletedProcess[str]":
+def run(repository: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
     server = repository.parent / "tritonserver"
     server.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     server.chmod(0o755)
     script = SCRIPT.read_text().replace("/models/exported", str(repository.parent))
-    environment = os.environ | {"PATH": f"{repository.parent}:{os.environ['PATH']}"}
+    environment = os.environ | {"PATH": f"{repository.parent}:{os.environ['PATH']}"} | settings
     return subprocess.run(["/bin/sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
 
 
@@ -39,6 +40,21 @@ def test_it_serves_the_folder_behind_the_link_with_what_is_shut(repository: Path
         assert parts == "model-repository,shared-memory,trace,logging"
         assert len(key) == 64
         assert option + given not in second
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/"},
+        {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector/traces", "OTEL_SERVICE_NAME": "mine"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "true"},
+    ],
+)
+def test_it_traces_as_the_embedded_one_does(repository: Path, settings: dict[str, str]) -> None:
+    given = [line for line in run(repository, **settings).stdout.splitlines() if "trace-config" in line]
+    assert given == trace_options(settings)
 
 
 @pytest.mark.parametrize("harmed", ["model.pt", "model.py"])

@@ -123,6 +123,7 @@ class FakeTriton:
         self.config_reads = 0
         self.inferences: list[Sequence[str]] = []  # the texts of each, in the order in which they came
         self.parameters: list[dict[str, Any]] = []  # of each of them
+        self.traceparents: list[str] = []  # of those that brought one
         self.infer_with: Handler | None = None  # answers inferences in place of the fake model
         self.tokenize_with: Handler | None = None
         self.configure_with: Handler | None = None
@@ -203,6 +204,7 @@ class FakeTriton:
         header_length = int(request.headers["Inference-Header-Content-Length"])
         texts, outputs = decode_request(body, header_length)
         self.inferences.append(texts)
+        self.traceparents += request.headers.getall("traceparent", [])
         self.parameters.append(sent_parameters(body, header_length))
         if self.infer_with is not None:
             return await self.infer_with(request)

@@ -49,6 +49,13 @@ def test_a_bad_setting_stops_the_start() -> None:
     assert said.count("\n") == 1
 
 
+def test_a_protocol_that_traces_cannot_be_sent_by_stops_the_start() -> None:
+    code, said = refused(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4317", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    assert code == 2
+    assert said.startswith("OTEL_EXPORTER_OTLP_PROTOCOL is 'grpc': it should be http/protobuf")
+    assert said.count("\n") == 1
+
+
 def test_a_taken_port_is_named_with_its_setting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

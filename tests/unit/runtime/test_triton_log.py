@@ -92,3 +92,12 @@ def test_the_last_answer_before_a_stop_is_noted() -> None:
     assert log.drained
     log.begin()
     assert not log.drained
+
+
+def test_traces_that_do_not_arrive_are_told_once() -> None:
+    place = "[Error] File: /tmp/tritonbuild/otlp/src/otlp_http_client.cc:200 [OTLP HTTP Client] "
+    lost = [
+        f"{place}Session state: connection failed.Failed to connect",
+        f"{place}ERROR: Export 8 trace span(s) error: 1",
+    ]
+    assert read(*lost, *lost)[1] == ["Triton: no traces reach their receiver: connection failed.Failed to connect"]

@@ -1,0 +1,171 @@
+"""Traces by OpenTelemetry, in its own API: on where its standard variables name a receiver, off where none does.
+
+FastAPI makes the span of each request and reads the client's `traceparent`; here are the span of each inference that is
+asked of Triton, and what no span may hold. The SDK is imported only where traces are on.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry import context, trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from yarl import URL
+
+from proxy.settings import InvalidSettings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+_SERVICE_NAME = "sentence-embedding"
+_PROTOCOL = "http/protobuf"
+
+# Spans that are not sent by then, when the process stops, are lost: a receiver that hangs must not hold it up.
+_CLOSE_SECONDS = 0.5
+
+# Asked every few seconds, by what watches the service.
+_PROBES = {"/health", "/health/live", "/health/ready", "/metrics"}
+
+_OTHERS = context.create_key("proxy.other-callers")
+
+# FastAPI's own defaults would send every exception's message, and so perhaps a text, as a log; and metrics.
+OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+
+
+def traces_wanted(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the variables name a receiver. Raises `InvalidSettings` for a protocol that is not spoken here."""
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
+    if exporter == "none" or not any(
+        environment.get(name) for name in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    ):
+        return False
+    if exporter != "otlp":
+        raise InvalidSettings(f"OTEL_TRACES_EXPORTER is {exporter!r}: it should be otlp or none.")
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if protocol := environment.get(name, "").strip():
+            if protocol != _PROTOCOL:
+                raise InvalidSettings(f"{name} is {protocol!r}: it should be {_PROTOCOL}, the one that is spoken here.")
+            break
+    return True
+
+
+class Tracing:
+    """The traces of this process, which `provider` makes and sends."""
+
+    def __init__(self, provider: "TracerProvider") -> None:
+        self._provider = provider
+        self.tracer = provider.get_tracer("proxy")
+
+    def telemetry(self) -> TelemetryConfig:
+        """For FastAPI: a span for each request but probes, named by its route."""
+        return {
+            **OFF,
+            "tracing": True,
+            "tracer_provider": self._provider,
+            "operation_spans": False,
+            "exclude": _is_probe,
+        }
+
+    async def close(self) -> None:
+        """Sends what is left, and gives that up after half a second."""
+        # A daemon, so that the interpreter does not wait for it either.
+        sending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        sending.start()
+        await asyncio.to_thread(sending.join, _CLOSE_SECONDS)
+
+
+def start_tracing() -> Tracing:
+    """Spans that the SDK batches and sends in a thread of its own, as the variables say.
+
+    A receiver that is away costs spans, and no request: they wait in a queue of bounded size.
+    """
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    resource = Resource.create()  # with OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
+    if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: _SERVICE_NAME}))
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    hide_queries(provider)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return Tracing(provider)
+
+
+def hide_queries(provider: "TracerProvider") -> None:
+    """Empties the query strings of requests: no route takes one, so one may hold a text by mistake."""
+    from opentelemetry.sdk.trace import Span, SpanProcessor
+
+    class HideQuery(SpanProcessor):
+        def on_start(self, span: Span, parent_context: context.Context | None = None) -> None:  # noqa: ARG002
+            if span.attributes and "url.query" in span.attributes:
+                span.set_attribute("url.query", "REDACTED")
+
+    provider.add_span_processor(HideQuery())
+
+
+def _is_probe(scope: MutableMapping[str, Any]) -> bool:
+    """One that brings a `traceparent` is traced all the same: somebody wants to see it."""
+    return scope["path"] in _PROBES and not any(name == b"traceparent" for name, _ in scope["headers"])
+
+
+def caller() -> trace.SpanContext:
+    """The span of the request that is being answered; an invalid one where there is none."""
+    return trace.get_current_span().get_span_context()
+
+
+@contextmanager
+def called_for(callers: Sequence[trace.SpanContext]) -> Iterator[None]:
+    """Inferences asked for herein belong to the first of these spans that is sampled, and link to the others.
+
+    A span has one parent, and a call may be for many requests; links are OpenTelemetry's way to tell of the rest.
+    """
+    sampled = list({each.span_id: each for each in callers if each.trace_flags.sampled}.values())
+    first = trace.NonRecordingSpan(sampled[0]) if sampled else trace.INVALID_SPAN
+    token = context.attach(context.set_value(_OTHERS, sampled[1:], trace.set_span_in_context(first)))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+@contextmanager
+def inference_span(tracer: trace.Tracer | None, url: URL, texts: int) -> Iterator[dict[str, str]]:
+    """A span around one POST of so many texts to `url`; yields the headers by which Triton's own spans join it.
+
+    None without a sampled parent: Triton traces whatever comes with a `traceparent`.
+    """
+    if tracer is None or not caller().trace_flags.sampled:
+        yield {}
+        return
+    others: Any = context.get_value(_OTHERS) or ()
+    attributes: dict[str, str | int] = {
+        "http.request.method": "POST",
+        "url.full": str(url),
+        "server.address": url.host or "",
+        "server.port": url.port or 0,
+        "embedding.texts": texts,
+    }
+    with tracer.start_as_current_span(
+        f"POST {url.path}",
+        kind=trace.SpanKind.CLIENT,
+        attributes=attributes,
+        links=[trace.Link(other) for other in others],
+        record_exception=False,  # its message may quote a text
+        set_status_on_exception=False,
+    ) as span:
+        headers: dict[str, str] = {}
+        TraceContextTextMapPropagator().inject(headers)
+        try:
+            yield headers
+        except BaseException as error:
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(trace.StatusCode.ERROR)
+            raise
