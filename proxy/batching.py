@@ -5,7 +5,7 @@ the engine. A large request is cut into pieces, so that a small one never waits 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -92,8 +92,12 @@ _Call = list[tuple[_Request, list[int]]]
 class BatchingEmbedder:
     """An `Embedder` around another one, which it gives at most `calls` calls of about `tokens` tokens at a time."""
 
-    def __init__(self, engine: Embedder, calls: int, tokens: int) -> None:
+    def __init__(
+        self, engine: Embedder, calls: int, tokens: int, tell_call: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """`tell_call`: is told how many texts a call has, when it is sent."""
         self._engine = engine
+        self._tell_call = tell_call
         self._calls = calls
         self._tokens = tokens
         self._waiting: dict[_Request, None] = {}  # in order of arrival
@@ -200,6 +204,7 @@ class BatchingEmbedder:
         first = call[0][0]
         texts = [request.texts[place] for request, places in call for place in places]
         deadline = max(request.deadline for request, _ in call)
+        self._tell_call(len(texts))
         try:
             answer = await self._engine.embed(texts, first.normalize, deadline, first.truncation)
         except (EngineFailed, InvalidText) as error:

@@ -5,7 +5,7 @@ The seam between HTTP and the engine. A cache or a scheduler goes here as one mo
 
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,35 @@ Text = str | TokenIds
 TruncationSide = Literal["right", "left"]  # where a text is cut that is longer than the model reads
 
 
+@dataclass(frozen=True)
+class StageTimes:
+    """Where the time went after the proxy's own work, in seconds; 0 for what was not come to or is not known."""
+
+    NAMES: ClassVar = ("queue", "triton", "tokenize", "encode", "pool")
+
+    queue: float = 0.0  # texts waited for a call, and none was under way
+    triton: float = 0.0  # of calls to the engine what is none of its steps: the way there and back, scheduling
+    tokenize: float = 0.0
+    encode: float = 0.0  # from the tokenizer's end to pooling's begin
+    pool: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.queue + self.triton + self.tokenize + self.encode + self.pool
+
+    def items(self) -> list[tuple[str, float]]:
+        """Name and seconds of each, in the order in which a text comes to them."""
+        return [(name, getattr(self, name)) for name in self.NAMES]
+
+    def __add__(self, other: "StageTimes") -> "StageTimes":
+        """One after the other."""
+        return StageTimes(*(mine + theirs for (_, mine), (_, theirs) in zip(self.items(), other.items(), strict=True)))
+
+
+NO_TIMES = StageTimes()
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Embeddings:
     """N vectors, and the model that computed them."""
@@ -24,6 +53,7 @@ class Embeddings:
     vectors: NDArray[np.float32]  # [N, D], finite, in the order of the texts
     token_counts: NDArray[np.int32]  # [N], of each whole text with the special tokens, before truncation
     model: ServedModel
+    stages: StageTimes = NO_TIMES  # of the computation; none for what was remembered
 
     @property
     def truncated(self) -> NDArray[np.bool_]:
@@ -31,7 +61,7 @@ class Embeddings:
         return self.token_counts > self.model.max_seq_length
 
     def rows(self, places: Iterable[int]) -> "Embeddings":
-        """Those of some of the texts, in the order of `places`."""
+        """Those of some of the texts, in the order of `places`; without times, which are not a text's."""
         chosen = list(places)
         return Embeddings(self.vectors[chosen], self.token_counts[chosen], self.model)
 
@@ -58,6 +88,7 @@ def join(parts: Sequence[Embeddings]) -> Embeddings:
         np.concatenate([part.vectors for part in parts]),
         np.concatenate([part.token_counts for part in parts]),
         parts[0].model,
+        sum((part.stages for part in parts), NO_TIMES),
     )
 
 
