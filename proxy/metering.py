@@ -10,9 +10,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.admission import FULL
-from proxy.embedder import Embedder, Embeddings, StageTimes, Text, Tokens, TruncationSide
+from proxy.embedder import Embedder, Embeddings, Text, Tokens, TruncationSide
 from proxy.metrics import CONTENT_TYPE, Metrics
 from proxy.model import ServedModel
+from proxy.stage_times import StageTimes
 
 METRICS = "/metrics"
 

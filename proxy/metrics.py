@@ -16,8 +16,9 @@ from prometheus_client.registry import Collector
 
 from proxy.admission import AdmittingEmbedder
 from proxy.cache import CachingEmbedder
-from proxy.embedder import Embeddings, StageTimes
+from proxy.embedder import Embeddings
 from proxy.heartbeat import Heartbeat
+from proxy.stage_times import StageTimes
 
 # The text format of all releases of Prometheus.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
