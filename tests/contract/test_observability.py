@@ -67,6 +67,11 @@ def test_the_target_files_are_named_as_the_setting_has_them() -> None:
     assert {path.stem for path in Path(FOLDER / "targets").iterdir()} == {"single", "copies"}
 
 
+def test_each_rule_has_a_test_of_its_own() -> None:
+    tests = [test["name"] for test in read("alerts.test.yml")["tests"]]
+    assert tests == ["all is well", *(rule["alert"] for rule in rules())]
+
+
 def test_the_documentation_lists_every_alert() -> None:
     document = (PROJECT / "docs" / "observability.md").read_text(encoding="utf-8")
     found = re.findall(r"^\| `(Embedding\w+)` \| (\w+) \|", document, re.MULTILINE)

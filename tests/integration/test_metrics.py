@@ -38,12 +38,12 @@ def write_configuration(folder: Path, proxy: str, triton_metrics: str) -> Path:
     (folder / "alerts.yml").write_text((FOLDER / "alerts.yml").read_text())
     path = folder / "prometheus.yml"
     path.write_text(yaml.safe_dump(configuration))
-    check("config", path)
+    promtool("check", "config", path)
     return path
 
 
-def check(kind: str, path: Path) -> None:
-    done = subprocess.run(["promtool", "check", kind, str(path)], capture_output=True, text=True, check=False)
+def promtool(*arguments: str | Path) -> None:
+    done = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -114,12 +114,16 @@ def load(proxy: httpx.Client, turn: int) -> None:
 
 
 def test_the_files_are_what_prometheus_takes(tmp_path: Path) -> None:
-    check("rules", FOLDER / "alerts.yml")
+    promtool("check", "rules", FOLDER / "alerts.yml")
     for name in ("single.yml", "copies.yml"):
         shutil.copy(FOLDER / "targets" / name, tmp_path / "targets.yml")
         for file in ("prometheus.yml", "alerts.yml"):
             shutil.copy(FOLDER / file, tmp_path / file)
-        check("config", tmp_path / "prometheus.yml")
+        promtool("check", "config", tmp_path / "prometheus.yml")
+
+
+def test_each_rule_fires_when_it_should() -> None:
+    promtool("test", "rules", FOLDER / "alerts.test.yml")
 
 
 def test_every_query_finds_numbers(service: Service, triton_metrics: int, tmp_path: Path) -> None:
