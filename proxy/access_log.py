@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOG = logging.getLogger("proxy.access")
 
-# Asked each second by what watches the process, and never about anything that went wrong.
-_QUIET_PATH = "/health/live"
+# Asked again and again by what watches the service, and never about anything that went wrong.
+_QUIET_PATHS = frozenset({"/health/live", "/metrics"})
 
 _MAX_PATH_CHARACTERS = 200
 
@@ -65,7 +65,7 @@ class AccessLog:
 
 
 def _level(scope: Scope) -> int:
-    return logging.DEBUG if scope["path"] == _QUIET_PATH else logging.INFO
+    return logging.DEBUG if scope["path"] in _QUIET_PATHS else logging.INFO
 
 
 def _fields(scope: Scope, status: int | None, milliseconds: float, client_left: bool) -> dict[str, Any]:

@@ -36,6 +36,11 @@ class AdmittingEmbedder:
         self._speed: float | None = None  # texts a second, as the latest answers show it
 
     @property
+    def in_hand(self) -> int:
+        """Texts that wait or are computed now."""
+        return self._in_hand
+
+    @property
     def free(self) -> int:
         """Texts that would be taken now."""
         places = self._places

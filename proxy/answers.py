@@ -18,6 +18,7 @@ from proxy.errors import (
     InvalidText,
     ServiceFull,
     UnexpectedModel,
+    UnknownOutput,
 )
 
 LOG = logging.getLogger("proxy")
@@ -29,6 +30,7 @@ STATUSES: dict[type[EmbeddingError], HTTPStatus] = {
     ServiceFull: HTTPStatus.SERVICE_UNAVAILABLE,
     DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     EngineFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
+    UnknownOutput: HTTPStatus.INTERNAL_SERVER_ERROR,
     InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,
     EmbeddingError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

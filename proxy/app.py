@@ -22,6 +22,8 @@ from proxy.engine import TritonEmbedder
 from proxy.health import make_health_routes
 from proxy.heartbeat import BEAT_SECONDS, Heartbeat
 from proxy.invalid_requests import install_invalid_request_answers
+from proxy.metering import Metering, MeteringEmbedder, make_metrics_route, paths_of
+from proxy.metrics import Metrics
 from proxy.openai_endpoints import make_openai_routes
 from proxy.openai_errors import OpenAIErrors
 from proxy.pages import add_pages
@@ -48,18 +50,22 @@ def create_app(
     `beat_seconds`: between two checks of the engine; with 0 each question for health makes one of its own.
     `tracing`: where spans go; without one there are none. It is closed with the application.
     """
+    metrics = Metrics()
     admitting: AdmittingEmbedder | None = None
     if embedder is None:
         engine = TritonEmbedder(
             TritonClient(settings.triton_url, tracing.tracer if tracing else None), settings.expected_model_name
         )
-        batching = BatchingEmbedder(engine, settings.calls_in_flight, settings.call_tokens)
+        batching = BatchingEmbedder(engine, settings.calls_in_flight, settings.call_tokens, metrics.called)
         embedder = admitting = AdmittingEmbedder(
             batching, settings.max_texts_in_hand, settings.deadline_seconds * _PATIENCE
         )
         if settings.cache_mb > 0:
             embedder = CachingEmbedder(admitting, ProcessWatch(settings.triton_url), settings.cache_mb)
     heartbeat = Heartbeat(embedder, ProcessWatch(settings.triton_url), settings.deadline_seconds, beat_seconds)
+    cache = embedder if isinstance(embedder, CachingEmbedder) else None
+    metrics.watch(heartbeat, admitting, cache)
+    embedder = MeteringEmbedder(embedder, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -90,13 +96,17 @@ def create_app(
         servers=[{"url": ".", "description": "The service that this page comes from."}],
     )
     add_pages(app)
-    app.include_router(make_routes(embedder, settings.deadline_seconds))
-    app.include_router(make_text_routes(embedder, settings.deadline_seconds))
-    app.include_router(make_openai_routes(embedder, settings.deadline_seconds))
-    app.include_router(make_health_routes(heartbeat))
-    cache = embedder if isinstance(embedder, CachingEmbedder) else None
+    routers = [
+        make_routes(embedder, settings.deadline_seconds),
+        make_text_routes(embedder, settings.deadline_seconds),
+        make_openai_routes(embedder, settings.deadline_seconds),
+        make_health_routes(heartbeat),
+        make_metrics_route(metrics),
+    ]
     if cache is not None:
-        app.include_router(make_cache_route(cache))
+        routers.append(make_cache_route(cache))
+    for router in routers:
+        app.include_router(router)
     install_error_answers(app)
     install_invalid_request_answers(app)
 
@@ -119,4 +129,5 @@ def create_app(
     )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog)
+    app.add_middleware(Metering, metrics=metrics, paths=paths_of(routers))
     return app

@@ -5,7 +5,9 @@ the engine. A large request is cut into pieces, so that a small one never waits 
 """
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from proxy.deadlines import until
 from proxy.embedder import Embedder, Embeddings, Text, Tokens, TruncationSide, join
 from proxy.errors import EmbeddingError, EngineFailed, InvalidText
 from proxy.model import ServedModel
+from proxy.stage_times import NO_TIMES, StageTimes
 from proxy.tracing import called_for, caller
 
 # Characters for one token, about, in Korean and English; only the balance of calls depends on it.
@@ -51,6 +54,8 @@ class _Request:
         # Shortest last, where they are taken from first: texts of a call are then of about equal length.
         self.waiting = sorted(range(len(texts)), key=self.costs.__getitem__, reverse=True)
         self.missing = set(range(len(texts)))
+        self.stages = NO_TIMES
+        self.idle_since = time.perf_counter()
         self.parts: list[tuple[Sequence[int], Embeddings]] = []  # places, and what came back for them
         self.done: asyncio.Future[Embeddings] = asyncio.get_running_loop().create_future()
 
@@ -62,13 +67,21 @@ class _Request:
             type(other.texts[0]),
         )
 
-    def put(self, places: Sequence[int], answer: Embeddings) -> None:
-        """Takes the vectors of some of its texts.
+    def begin(self) -> None:
+        """Some of its texts are under way: what they waited is over."""
+        now = time.perf_counter()
+        self.stages += StageTimes(queue=max(0.0, now - self.idle_since))
+        self.idle_since = now
+
+    def put(self, places: Sequence[int], answer: Embeddings, stages: StageTimes) -> None:
+        """Takes the vectors of some of its texts, and the times of the call that they came with.
 
         Another model than before: what came from that one is let go, and its texts wait again.
         """
         if self.done.done():
             return
+        self.stages += stages
+        self.idle_since = time.perf_counter()
         again = [part for part in self.parts if part[1].model != answer.model]
         for others, _ in again:
             self.waiting.extend(others)
@@ -79,7 +92,8 @@ class _Request:
         self.missing.difference_update(places)
         if not self.missing:
             order = np.argsort([place for places, _ in self.parts for place in places])
-            self.done.set_result(join([part for _, part in self.parts]).rows(order))
+            joined = join([part for _, part in self.parts]).rows(order)
+            self.done.set_result(replace(joined, stages=self.stages))
 
     def fail(self, error: EmbeddingError) -> None:
         """Ends the request; what of it still waits is not asked for."""
@@ -94,8 +108,12 @@ _Call = list[tuple[_Request, list[int]]]
 class BatchingEmbedder:
     """An `Embedder` around another one, which it gives at most `calls` calls of about `tokens` tokens at a time."""
 
-    def __init__(self, engine: Embedder, calls: int, tokens: int) -> None:
+    def __init__(
+        self, engine: Embedder, calls: int, tokens: int, tell_call: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """`tell_call`: is told how many texts a call has, when it is sent."""
         self._engine = engine
+        self._tell_call = tell_call
         self._calls = calls
         self._tokens = tokens
         self._waiting: dict[_Request, None] = {}  # in order of arrival
@@ -202,6 +220,9 @@ class BatchingEmbedder:
         first = call[0][0]
         texts = [request.texts[place] for request, places in call for place in places]
         deadline = max(request.deadline for request, _ in call)
+        self._tell_call(len(texts))
+        for request, _ in call:
+            request.begin()
         try:
             # A task of its own, started by whichever request or call came before.
             with called_for([request.caller for request, _ in call]):
@@ -219,7 +240,7 @@ class BatchingEmbedder:
         else:
             start = 0
             for request, places in call:
-                request.put(places, answer.rows(range(start, start + len(places))))
+                request.put(places, answer.rows(range(start, start + len(places))), answer.stages)
                 start += len(places)
                 if request.waiting and not request.done.done():
                     self._waiting.setdefault(request)

@@ -6,7 +6,7 @@ the one that gave an answer of that version.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
@@ -15,6 +15,7 @@ from proxy.embedder import Embedder, Embeddings, Text, Tokens, TruncationSide, j
 from proxy.errors import DeadlineExceeded
 from proxy.model import ServedModel
 from proxy.process_watch import ProcessWatch
+from proxy.stage_times import NO_TIMES
 
 _Key = tuple[str, bool, TruncationSide, Text]  # version, normalize, truncation, text
 
@@ -128,16 +129,18 @@ class CachingEmbedder:
             joined[flight] = [(key, row) for row, key in enumerate(missing)]
         for flight in joined:
             flight.waiting += 1
+        stages = NO_TIMES
         try:
             for flight, places in joined.items():
                 answer = await self._wait(flight, places, deadline)
                 if answer.model != model:  # another took its place meanwhile: what was found is of no use beside it
                     return await self._compute(texts, normalize, deadline, truncation)
+                stages = max(stages, answer.stages, key=lambda each: each.total)  # they were under way at one time
                 found.update((key, answer.rows([row])) for row, (key, _) in enumerate(places))
         finally:
             for flight in joined:
                 self._leave(flight)
-        return join([found[key] for key in keys])
+        return replace(join([found[key] for key in keys]), stages=stages)
 
     def missing(self, texts: Sequence[Text], normalize: bool) -> int:
         """How many of these texts, cut on the right, would be computed: neither remembered nor under way."""
@@ -184,7 +187,7 @@ class CachingEmbedder:
             if asyncio.get_running_loop().time() >= deadline:
                 raise
             return await self._compute_keys([key for key, _ in places], deadline)
-        return answer.rows(row for _, row in places)
+        return replace(answer.rows(row for _, row in places), stages=answer.stages)
 
     async def _compute_keys(self, keys: Sequence[_Key], deadline: float) -> Embeddings:
         """The vectors of keys that differ in nothing but the text."""

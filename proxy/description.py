@@ -43,6 +43,7 @@ def describe(settings: Settings) -> str:
                 "| `Cache-Control: no-store` | An answer is made of somebody's text. |",
                 "| `X-Content-Type-Options: nosniff` | JSON is taken for JSON alone. |",
                 "| `Referrer-Policy: no-referrer` | No other site is told this address. |",
+                "| `Server-Timing` | Where the time went, in milliseconds. |",
                 "| `Access-Control-Allow-Origin`, `Vary` | Pages of which origins may read it (CORS). |",
                 "| `Content-Security-Policy` | An answer that is opened as a page may do nothing. |",
             ]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proxy.model import ServedModel
+from proxy.stage_times import NO_TIMES, StageTimes
 
 TokenIds = tuple[int, ...]  # of the model's own vocabulary, without the special tokens
 Text = str | TokenIds
@@ -24,6 +25,7 @@ class Embeddings:
     vectors: NDArray[np.float32]  # [N, D], finite, in the order of the texts
     token_counts: NDArray[np.int32]  # [N], of each whole text with the special tokens, before truncation
     model: ServedModel
+    stages: StageTimes = NO_TIMES  # of the computation; none for what was remembered
 
     @property
     def truncated(self) -> NDArray[np.bool_]:
@@ -31,7 +33,7 @@ class Embeddings:
         return self.token_counts > self.model.max_seq_length
 
     def rows(self, places: Iterable[int]) -> "Embeddings":
-        """Those of some of the texts, in the order of `places`."""
+        """Those of some of the texts, in the order of `places`; without times, which are not a text's."""
         chosen = list(places)
         return Embeddings(self.vectors[chosen], self.token_counts[chosen], self.model)
 
@@ -58,6 +60,7 @@ def join(parts: Sequence[Embeddings]) -> Embeddings:
         np.concatenate([part.vectors for part in parts]),
         np.concatenate([part.token_counts for part in parts]),
         parts[0].model,
+        sum((part.stages for part in parts), NO_TIMES),
     )
 
 

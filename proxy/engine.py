@@ -1,6 +1,7 @@
 """The embedder that asks Triton, and makes sure whose vectors it hands out."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from proxy.canary import DEFAULT_TEXT
 from proxy.deadlines import until
 from proxy.embedder import Embeddings, Text, Tokens, TruncationSide
-from proxy.errors import EngineFailed, EngineUnavailable, UnexpectedModel
+from proxy.errors import EngineFailed, EngineUnavailable, UnexpectedModel, UnknownOutput
 from proxy.model import ServedModel, parse_model_config
+from proxy.stage_times import of_call
 from proxy.triton_client import Inference, Reply, Tokenization, TritonClient
 
 # Inferences tried for one request while Triton is restarted with one model after another.
@@ -56,7 +58,13 @@ class TritonEmbedder:
             just_read = False
             for _ in range(_MAX_ATTEMPTS):
                 self._accept(before.value)
-                inferred = await self._client.infer(texts, output, truncation)
+                begun = time.perf_counter()  # the event loop's clock has milliseconds
+                try:
+                    inferred = await self._client.infer(texts, output, truncation, before.value.tells_spans)
+                except UnknownOutput:  # an older export came in its place
+                    before, just_read = await self._read_model(), True
+                    continue
+                seconds = time.perf_counter() - begun
                 try:
                     after = await self._model_of(inferred)
                 except EngineUnavailable:
@@ -66,7 +74,7 @@ class TritonEmbedder:
                 certain = after.span.same_process(inferred.span) or (just_read and after.value == before.value)
                 if certain:
                     self._accept(after.value)
-                    return _check(inferred.value, len(texts), after.value)
+                    return _check(inferred.value, len(texts), after.value, seconds)
                 before, just_read = after, True
         raise EngineUnavailable(_CHANGED)
 
@@ -147,7 +155,7 @@ class TritonEmbedder:
             raise UnexpectedModel(f"The engine serves {model.name!r}, and {self._expected_model_name!r} is expected.")
 
 
-def _check(inference: Inference, count: int, model: ServedModel) -> Embeddings:
+def _check(inference: Inference, count: int, model: ServedModel, seconds: float) -> Embeddings:
     """An answer must be what the configuration says, or something is mixed up that must not reach a database."""
     vectors, token_counts = inference.vectors, inference.token_counts
     if vectors.dtype != np.float32:
@@ -157,7 +165,8 @@ def _check(inference: Inference, count: int, model: ServedModel) -> Embeddings:
         raise EngineFailed(f"The engine answered with a shape of {list(vectors.shape)} where {expected} is expected.")
     if not np.isfinite(vectors).all():
         raise EngineFailed("The engine answered with a vector that has components which are not numbers.")
-    return Embeddings(vectors, _check_counts(token_counts, count), model)
+    stages = of_call(seconds, inference.tokenizer_span, inference.pooling_span)
+    return Embeddings(vectors, _check_counts(token_counts, count), model, stages)
 
 
 def _check_tokens(tokenized: Tokenization, count: int, model: ServedModel) -> Tokens:

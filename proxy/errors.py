@@ -7,6 +7,7 @@ EmbeddingError
 ├── ServiceFull            as many texts are in hand as the service takes on
 ├── DeadlineExceeded       no answer in the time that a request has
 ├── EngineFailed           an answer, and not one that can be used
+│   └── UnknownOutput      the ensemble lacks what was asked for: it is another one than before
 └── InvalidText            the engine does not take the text
 
 Each carries one sentence for the client: never a traceback, a path, an address or a text that was sent.
@@ -39,6 +40,10 @@ class DeadlineExceeded(EmbeddingError):
 
 class EngineFailed(EmbeddingError):
     """The engine answered with a failure of its own, or with something that is not what it promised."""
+
+
+class UnknownOutput(EngineFailed):
+    """The ensemble does not have the outputs that it was asked for: another export came in its place."""
 
 
 class InvalidText(EmbeddingError):

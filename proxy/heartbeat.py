@@ -84,6 +84,11 @@ class Heartbeat:
             raise EngineUnavailable(outcome.why)
         return outcome.model
 
+    @property
+    def latest(self) -> ServedModel | None:
+        """The model of the latest outcome, while it holds; None without one and after a failure."""
+        return self._outcome.model if self._outcome is not None and self._holds() else None
+
     def _holds(self) -> bool:
         outcome = self._outcome
         if outcome is None:

@@ -1,6 +1,6 @@
 """Which model is served, read from the ensemble's Triton model configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,9 @@ from proxy.errors import EngineFailed
 
 # As much of a commit hash as tells any two revisions apart.
 _REVISION_CHARACTERS = 12
+
+# Outputs of the ensemble that tell the time of its steps; exports of before have none.
+SPANS = ("tokenizer_span", "pooling_span")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class ServedModel:
     canary: Canary | None = field(
         default=None, repr=False
     )  # what a check must find; None where the export says nothing
+    tells_spans: bool = field(default=False, repr=False, compare=False)  # begin and end of its steps, as outputs
 
     @property
     def version(self) -> str:
@@ -59,7 +63,15 @@ def parse_model_config(config: object) -> ServedModel:
         precision=_text(parameters, "precision"),
         max_batch_size=_batch_size(config),
         canary=parse_canary(parameters, dimension),
+        tells_spans=_has_outputs(config, SPANS),
     )
+
+
+def _has_outputs(config: Mapping[str, Any], names: Iterable[str]) -> bool:
+    outputs = config.get("output")
+    if not isinstance(outputs, list):
+        return False
+    return {output.get("name") for output in outputs if isinstance(output, Mapping)}.issuperset(names)
 
 
 def _text(parameters: Mapping[str, Any], name: str) -> str:

@@ -27,8 +27,10 @@ from proxy.errors import (
     EngineOverloaded,
     EngineUnavailable,
     InvalidText,
+    UnknownOutput,
 )
 from proxy.inference_codec import decode_inference, encode_inference, text_parameters
+from proxy.model import SPANS
 from proxy.tracing import inference_span
 
 ENSEMBLE = "sentence_embedding"
@@ -48,6 +50,8 @@ _HEADER_LENGTH = "Inference-Header-Content-Length"
 _NOT_READY = re.compile(r"unknown model|no available versions|not ready|is not healthy|is not found", re.IGNORECASE)
 _QUEUE_FULL = re.compile(r"queue size|overload|too many", re.IGNORECASE)
 _REFUSED_TEXT = re.compile(r"\btext (\d+) is not valid( token ids)?", re.IGNORECASE)
+
+_UNKNOWN_OUTPUT = re.compile(r"unexpected inference output", re.IGNORECASE)
 
 _TOKEN_COUNT = "token_count"
 
@@ -69,6 +73,8 @@ class Inference:
 
     vectors: NDArray[Any]
     token_counts: NDArray[Any]
+    tokenizer_span: NDArray[Any] | None = None  # where they were asked for, as the next one
+    pooling_span: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,12 +129,16 @@ class TritonClient:
         except (ValueError, RecursionError) as error:
             raise EngineFailed("The engine's model configuration is not JSON.") from error
 
-    async def infer(self, texts: Sequence[Text], output: str, truncation: TruncationSide = "right") -> Reply[Inference]:
+    async def infer(
+        self, texts: Sequence[Text], output: str, truncation: TruncationSide = "right", spans: bool = False
+    ) -> Reply[Inference]:
         """The ensemble's `output` for N texts, and their token counts, in one request. Raises `EmbeddingError`.
 
-        The texts are all strings or all token ids.
+        The texts are all strings or all token ids. With `spans` the times of the steps, too: `UnknownOutput` where the
+        ensemble has none.
         """
-        reply = await self._infer(self._ensemble_url, texts, (output, _TOKEN_COUNT), text_parameters(texts, truncation))
+        outputs = (output, _TOKEN_COUNT, *SPANS) if spans else (output, _TOKEN_COUNT)
+        reply = await self._infer(self._ensemble_url, texts, outputs, text_parameters(texts, truncation))
         return Reply(Inference(*reply.value), reply.span, reply.version)
 
     async def tokenize(
@@ -245,6 +255,8 @@ def _refusal(status: int, message: str) -> EmbeddingError:
         if refused[2]:
             return InvalidText("The token ids of a text are not all in the model's vocabulary.")
         return InvalidText("The engine refused a text as not valid.")
+    if status == HTTPStatus.BAD_REQUEST and _UNKNOWN_OUTPUT.search(message):
+        return UnknownOutput("The engine has not all of the outputs that it was asked for.")
     if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR) and _NOT_READY.search(message):
         return EngineUnavailable("The engine is not ready.")
     return EngineFailed("The engine failed on the request.")

@@ -27,14 +27,17 @@ OUTPUTS = {
         "attention_mask": "TYPE_INT64",
         "token_count": "TYPE_INT32",
         "truncated": "TYPE_BOOL",
+        "tokenizer_span": "TYPE_INT64",
     },
     "encoder": {"token_embeddings": "TYPE_FP32"},
-    "pooling": {"embedding": "TYPE_FP32", "normalized_embedding": "TYPE_FP32"},
+    "pooling": {"embedding": "TYPE_FP32", "normalized_embedding": "TYPE_FP32", "pooling_span": "TYPE_INT64"},
     "sentence_embedding": {
         "embedding": "TYPE_FP32",
         "normalized_embedding": "TYPE_FP32",
         "token_count": "TYPE_INT32",
         "truncated": "TYPE_BOOL",
+        "tokenizer_span": "TYPE_INT64",
+        "pooling_span": "TYPE_INT64",
     },
 }
 
@@ -103,7 +106,7 @@ def test_the_encoder_is_what_either_pytorch_backend_takes(configs: dict[str, Any
 
 def test_export_fills_in_the_width_and_warms_every_step(exported: Path) -> None:
     configs = {step: read_config(exported / step / "config.pbtxt") for step in STEPS}
-    assert [list(entry.dims) for entry in configs["sentence_embedding"].output] == [[64], [64], [1], [1]]
+    assert [list(entry.dims) for entry in configs["sentence_embedding"].output] == [[64], [64], [1], [1], [2], [2]]
     warmed = {step: [entry.name for entry in config.model_warmup] for step, config in configs.items()}
     assert warmed["encoder"] == ["length_16", "length_32", "length_64", "length_128"]
     assert warmed["tokenizer"] == ["one_text"]

@@ -1,9 +1,11 @@
 """Triton's adapter to mean pooling: `token_embeddings` `[N, S, D]` to one vector a text."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import triton_python_backend_utils as pb_utils
 from mean_pooling import mean_pool, normalize
 
@@ -15,9 +17,10 @@ class TritonPythonModel:
         self.normalizes = settings["normalizes"]  # the model has a Normalize module
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        return [self.respond(request) for request in requests]
+        begun = time.monotonic_ns()
+        return [self.respond(request, begun) for request in requests]
 
-    def respond(self, request: Any) -> Any:
+    def respond(self, request: Any, begun: int) -> Any:
         token_embeddings = pb_utils.get_input_tensor_by_name(request, "token_embeddings").as_numpy()
         attention_mask = pb_utils.get_input_tensor_by_name(request, "attention_mask").as_numpy()
         if attention_mask.shape != token_embeddings.shape[:2]:
@@ -26,7 +29,9 @@ class TritonPythonModel:
             return pb_utils.InferenceResponse(error=error)
         mean = mean_pool(token_embeddings, attention_mask)
         unit = normalize(mean)
-        vectors = {"embedding": unit if self.normalizes else mean, "normalized_embedding": unit}
+        outputs = {"embedding": unit if self.normalizes else mean, "normalized_embedding": unit}
+        # Begin and end of this step, of a clock that is the same for all processes of a machine.
+        outputs["pooling_span"] = np.tile(np.array([begun, time.monotonic_ns()], np.int64), (len(mean), 1))
         # Triton takes only the outputs that were asked for.
         asked = request.requested_output_names()
-        return pb_utils.InferenceResponse([pb_utils.Tensor(name, vectors[name]) for name in asked])
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name]) for name in asked])

@@ -1,12 +1,14 @@
 """Triton's adapter to the tokenizer: `text` BYTES `[N, 1]` to padded token ids."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 # One thread keeps up with the encoder; more would take its cores.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import numpy as np
 import triton_python_backend_utils as pb_utils
 from tokenization import (
     InvalidOption,
@@ -31,6 +33,7 @@ class TritonPythonModel:
         self.tokenizer.no_padding()  # the step pads to its own lengths
 
     def execute(self, requests: list[Any]) -> list[Any]:
+        begun = time.monotonic_ns()
         decoded = [self.decode(request) for request in requests]
         # All requests are tokenized in one call, and each is padded to its own bucket.
         valid = [part for part in decoded if isinstance(part, tuple)]
@@ -39,7 +42,7 @@ class TritonPythonModel:
                 [text for texts, options in valid if options.text_format == "text" for text in texts]
             )
         )
-        return [self.respond(part, encodings) for part in decoded]
+        return [self.respond(*each, encodings, begun) for each in zip(requests, decoded, strict=True)]
 
     def decode(self, request: Any) -> "Decoded | ValueError":
         texts = pb_utils.get_input_tensor_by_name(request, "text").as_numpy().reshape(-1)
@@ -51,7 +54,7 @@ class TritonPythonModel:
         except (InvalidText, InvalidOption) as error:
             return error
 
-    def respond(self, decoded: "Decoded | ValueError", encodings: Any) -> Any:
+    def respond(self, request: Any, decoded: "Decoded | ValueError", encodings: Any, begun: int) -> Any:
         if isinstance(decoded, ValueError):
             error = pb_utils.TritonError(str(decoded), pb_utils.TritonError.INVALID_ARG)
             return pb_utils.InferenceResponse(error=error)
@@ -60,6 +63,9 @@ class TritonPythonModel:
             tokenized = pad_token_ids(texts, self.tokenizer, self.padding_id, options)
         else:
             tokenized = pad_encodings([next(encodings) for _ in texts], self.tokenizer, self.padding_id, options)
-        return pb_utils.InferenceResponse(
-            [pb_utils.Tensor(name, values) for name, values in tokenized._asdict().items()]
-        )
+        outputs = tokenized._asdict()
+        if "tokenizer_span" in request.requested_output_names():
+            # Begin and end of this step, of a clock that is the same for all processes of a machine.
+            span = np.array([begun, time.monotonic_ns()], np.int64)
+            outputs["tokenizer_span"] = np.tile(span, (len(texts), 1))
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, values) for name, values in outputs.items()])

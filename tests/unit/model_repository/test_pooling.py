@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,16 @@ def test_the_adapter_gives_the_outputs_asked_for(load: Load, tmp_path: Path, nor
     assert np.allclose(lengths, 1) == normalizes
     np.testing.assert_allclose(np.linalg.norm(first["normalized_embedding"], axis=1), 1, atol=TOLERANCE)
     np.testing.assert_allclose(second["embedding"], first["embedding"][:1], atol=TOLERANCE)
+
+
+def test_the_span_is_begin_and_end_of_the_step(load: Load, tmp_path: Path) -> None:
+    step = load("pooling", "model").TritonPythonModel()
+    initialize(step, tmp_path, normalizes=True)
+    embeddings, mask = embeddings_and_mask()
+    before = time.monotonic_ns()
+    (response,) = step.execute([FakeRequest(["pooling_span"], token_embeddings=embeddings, attention_mask=mask)])
+    (tensor,) = response.output_tensors()
+    span = tensor.as_numpy()
+    assert (span.dtype, span.shape) == (np.int64, (len(mask), 2))
+    assert (span == span[0]).all()
+    assert before <= span[0, 0] < span[0, 1] <= time.monotonic_ns()

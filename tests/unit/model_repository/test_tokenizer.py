@@ -1,6 +1,7 @@
 """The tokenizer step: its pure functions, and its adapter with a fake Triton."""
 
 import doctest
+import time
 from typing import Any
 
 import numpy as np
@@ -66,3 +67,14 @@ def test_requests_in_one_call_get_what_each_gets_alone(tokenizer_step: Any) -> N
         alone = outputs(tokenizer_step.execute([one])[0])
         for name, values in expected.items():
             assert (alone[name] == values).all()
+
+
+def test_the_span_is_begin_and_end_of_the_step(tokenizer_step: Any) -> None:
+    before = time.monotonic_ns()
+    asked = FakeRequest(["tokenizer_span"], text=np.array([[b"a"], [b"b"]], dtype=object))
+    response, without = tokenizer_step.execute([asked, request(b"a")])
+    span = outputs(response)["tokenizer_span"]
+    assert (span.dtype, span.shape) == (np.int64, (2, 2))
+    assert (span == span[0]).all()
+    assert before <= span[0, 0] < span[0, 1] <= time.monotonic_ns()
+    assert "tokenizer_span" not in outputs(without)

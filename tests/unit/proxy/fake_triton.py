@@ -118,6 +118,7 @@ class FakeTriton:
     def __init__(self, name: str = "fake-model") -> None:
         self.config = model_config(name)
         self.version = "1"
+        self.tells_spans = False  # as exports of before; else 10 us of tokenizer, 60 of encoder, 20 of pooling
         self.loaded: dict[str, dict[str, Any]] = {}  # configurations of other versions
         self.port = 0
         self.config_reads = 0
@@ -192,7 +193,8 @@ class FakeTriton:
             return await self.configure_with(request)
         version = request.match_info["version"]
         if version == self.version:
-            return web.json_response(self.config)
+            spans = [{"name": "tokenizer_span"}, {"name": "pooling_span"}] if self.tells_spans else []
+            return web.json_response(self.config | {"output": [{"name": "embedding"}, *spans]})
         if version in self.loaded:
             return web.json_response(self.loaded[version])
         return await refuse_with(
@@ -210,10 +212,19 @@ class FakeTriton:
             return await self.infer_with(request)
         name = self.config["parameters"]["model_name"]["string_value"]
         dimension = int(self.config["parameters"]["dimension"]["string_value"])
-        output, counts = outputs
+        output, counts, *spans = outputs
         assert counts == "token_count"
+        if spans and not self.tells_spans:
+            message = f"unexpected inference output '{spans[0]}' for model 'sentence_embedding'"
+            return await refuse_with(400, message)(request)
         normalize = output == "normalized_embedding"
         vectors = np.stack([fake_vector(text, normalize, name, dimension) for text in texts])
+        if spans:
+            assert spans == ["tokenizer_span", "pooling_span"]
+            counted = np.full((len(texts), 1), 7, np.int32)
+            told = [np.full((len(texts), 2), instants, np.int64) for instants in ([0, 10_000], [70_000, 90_000])]
+            tensors = [(name, span, "INT64") for name, span in zip(spans, told, strict=True)]
+            return encode_tensors([(output, vectors, "FP32"), (counts, counted, "INT32"), *tensors], self.version)
         return encode_answer(output, vectors, version=self.version)
 
     async def _tokenize(self, request: web.Request) -> web.StreamResponse:

@@ -124,3 +124,14 @@ async def test_fastapi_is_spared(triton: FakeTriton, monkeypatch: pytest.MonkeyP
         for path, body in ((EMBED, {"text": "a"}), (BATCH, {"texts": ["a", "b"]})):
             answer = await client.post(path, json=body)
             assert (answer.status_code, answer.json()) == (503, FULL)
+
+
+@pytest.mark.parametrize("with_door", [True, False])
+async def test_the_metrics_count_it(triton: FakeTriton, with_door: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not with_door:
+        monkeypatch.setattr(proxy.app, "Door", lambda app, **_: app)
+    async with filled(triton, PLACES) as (client, _):
+        assert (await client.post(EMBED, json={"text": "a"})).status_code == 503
+        told = (await client.get("/metrics")).text.splitlines()
+    assert {"embedding_refusals_total 1.0", f"embedding_texts_in_hand {PLACES:.1f}"} <= set(told)
+    assert "embedding_call_texts_count 2.0" in told, "the warm one, and the first of what is in hand"

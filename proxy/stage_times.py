@@ -1,0 +1,71 @@
+"""Where the time of a text goes on its way through queue, Triton and the ensemble's steps."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NANOSECONDS = 1e9
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Where the time went after the proxy's own work, in seconds; 0 for what was not come to or is not known."""
+
+    NAMES: ClassVar = ("queue", "triton", "tokenize", "encode", "pool")
+
+    queue: float = 0.0  # texts waited for a call, and none was under way
+    triton: float = 0.0  # of calls to the engine what is none of its steps: the way there and back, scheduling
+    tokenize: float = 0.0
+    encode: float = 0.0  # from the tokenizer's end to pooling's begin
+    pool: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.queue + self.triton + self.tokenize + self.encode + self.pool
+
+    def items(self) -> list[tuple[str, float]]:
+        """Name and seconds of each, in the order in which a text comes to them."""
+        return [(name, getattr(self, name)) for name in self.NAMES]
+
+    def __add__(self, other: "StageTimes") -> "StageTimes":
+        """One after the other."""
+        return StageTimes(*(mine + theirs for (_, mine), (_, theirs) in zip(self.items(), other.items(), strict=True)))
+
+
+NO_TIMES = StageTimes()
+
+
+def of_call(seconds: float, tokenizer_span: NDArray[Any] | None, pooling_span: NDArray[Any] | None) -> StageTimes:
+    """The times of a call to the engine that took so long.
+
+    A span is begin and end of a step, INT64 `[N, 2]`, the same for each text: nanoseconds of the monotonic clock of the
+    machine that both steps run on. Without both spans all is Triton's.
+
+    >>> milliseconds = 10**6
+    >>> of_call(0.01, np.array([[1, 2]]) * milliseconds, np.array([[8, 9]]) * milliseconds)
+    StageTimes(queue=0.0, triton=0.002, tokenize=0.001, encode=0.006, pool=0.001)
+    >>> of_call(0.01, None, None)
+    StageTimes(queue=0.0, triton=0.01, tokenize=0.0, encode=0.0, pool=0.0)
+    """
+    if not (_is_span(tokenizer_span) and _is_span(pooling_span)):
+        return StageTimes(triton=seconds)
+    assert tokenizer_span is not None
+    assert pooling_span is not None
+    instants = (*tokenizer_span[0].tolist(), *pooling_span[0].tolist())
+    tokenize, encode, pool = (max(0, end - begin) / _NANOSECONDS for begin, end in pairwise(instants))
+    triton = max(0, round(seconds * _NANOSECONDS) - (instants[-1] - instants[0])) / _NANOSECONDS
+    return StageTimes(0.0, triton, tokenize, encode, pool)
+
+
+def _is_span(values: NDArray[Any] | None) -> bool:
+    return (
+        values is not None
+        and values.dtype == np.int64
+        and values.ndim == 2
+        and len(values) > 0
+        and values.shape[1] == 2
+    )
