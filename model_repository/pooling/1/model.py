@@ -32,6 +32,7 @@ class TritonPythonModel:
         outputs = {"embedding": unit if self.normalizes else mean, "normalized_embedding": unit}
         # Begin and end of this step, of a clock that is the same for all processes of a machine.
         outputs["pooling_span"] = np.tile(np.array([begun, time.monotonic_ns()], np.int64), (len(mean), 1))
-        # Triton takes only the outputs that were asked for.
-        asked = request.requested_output_names()
+        # Triton takes only the outputs that were asked for. A reload may load this version under a later export's
+        # configuration, whose warm-up asks for more than there is here: Triton does not survive a warm-up that fails.
+        asked = [name for name in request.requested_output_names() if name in outputs]
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name]) for name in asked])

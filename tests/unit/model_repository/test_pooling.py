@@ -99,3 +99,11 @@ def test_the_span_is_begin_and_end_of_the_step(load: Load, tmp_path: Path) -> No
     assert (span.dtype, span.shape) == (np.int64, (len(mask), 2))
     assert (span == span[0]).all()
     assert before <= span[0, 0] < span[0, 1] <= time.monotonic_ns()
+
+
+def test_an_output_of_a_later_configuration_is_left_out(load: Load, tmp_path: Path) -> None:
+    step = load("pooling", "model").TritonPythonModel()
+    initialize(step, tmp_path, normalizes=True)
+    embeddings, mask = embeddings_and_mask()
+    (response,) = step.execute([FakeRequest(["embedding", "later"], token_embeddings=embeddings, attention_mask=mask)])
+    assert [tensor.name() for tensor in response.output_tensors()] == ["embedding"]
