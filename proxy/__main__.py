@@ -1,6 +1,7 @@
 """`python -m proxy`: reads the settings, takes the port and serves until SIGTERM or Ctrl-C."""
 
 import errno
+import gc
 import socket
 import sys
 from contextlib import suppress
@@ -73,6 +74,9 @@ def main() -> int:
         timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
+    # What is there stays: each full collection that looked at all of it would hold up every request.
+    gc.collect()
+    gc.freeze()
     # uvicorn raises the signal once more when it has shut down in good order.
     with listener, suppress(KeyboardInterrupt):
         Server(config).run(sockets=[listener])

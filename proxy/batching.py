@@ -28,6 +28,9 @@ _MOST_TEXTS = 128
 # Of a call's tokens, what a large request gets while others are there: one in so many.
 _PART = 8
 
+# Of a request's time, what it may spend letting smaller ones pass; then it is served before all that came later.
+_PATIENCE = 1 / 8
+
 
 def _tokens(text: Text) -> int:
     """About how many there are in it."""
@@ -49,6 +52,8 @@ class _Request:
         self.normalize = normalize
         self.deadline = deadline
         self.truncation = truncation
+        now = asyncio.get_running_loop().time()
+        self.patient_until = now + (deadline - now) * _PATIENCE
         self.caller = caller()
         self.costs = [min(_tokens(text), longest_tokens) for text in texts]
         # Shortest last, where they are taken from first: texts of a call are then of about equal length.
@@ -182,18 +187,21 @@ class BatchingEmbedder:
 
         The oldest request gets its part of the call first, so that it is never passed for ever; then the smallest
         requests, which cost least to let pass. Alone, a request gets the whole call; but where others were in the
-        call before, they are about to ask again, and what they will wait for is kept short.
+        call before, they are about to ask again, and what they will wait for is kept short. Requests that have let
+        others pass for long enough come first, in order of arrival, and wholly: under a flood of small ones the large
+        ones would else wait until their deadline.
         """
         oldest = next(iter(self._waiting))
         others = [request for request in self._waiting if request is not oldest and request.may_share_with(oldest)]
         call: _Call = []
-        alone = not others and not self._shared
-        left = self._tokens - self._take(oldest, self._tokens // (1 if alone else _PART), call, at_least=1)
-        for request in sorted(others, key=lambda request: len(request.waiting)):
-            small = len(request.waiting) == 1
-            left -= self._take(request, left if small else min(left, self._tokens // _PART), call, at_least=0)
+        now = asyncio.get_running_loop().time()
+        whole = oldest.patient_until <= now or (not others and not self._shared)
+        left = self._tokens - self._take(oldest, self._tokens // (1 if whole else _PART), call, at_least=1)
+        for request in sorted(others, key=lambda request: 0 if request.patient_until <= now else len(request.waiting)):
             if left <= 0:
                 break
+            small = len(request.waiting) == 1 or request.patient_until <= now
+            left -= self._take(request, left if small else min(left, self._tokens // _PART), call, at_least=0)
         self._shared = len(call) > 1
         return call
 

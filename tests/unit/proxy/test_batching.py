@@ -126,6 +126,26 @@ def test_small_requests_pass_a_large_one_which_goes_on_too() -> None:
     run(test())
 
 
+def test_a_large_request_lets_small_ones_pass_for_a_part_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        batching = BatchingEmbedder(engine, calls=1, tokens=TOKENS)
+        first = ask(batching, "first")
+        await turn()
+        waiting = [ask(batching, *(f"{letter} {number}" for number in range(12))) for letter in "ab"]
+        waiting += [ask(batching, f"small {number}") for number in range(30)]
+        await turn()
+        late = asyncio.get_running_loop().time() + 5
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: late)
+        engine.release()
+        await asyncio.gather(first, *waiting)
+        texts = [text for call in engine.calls for text in call]
+        assert {text[0] for text in texts[1:25]} == {"a", "b"}, "before all that came later, wholly, in order"
+        assert sorted(texts[1:13]) == sorted(f"a {number}" for number in range(12))
+
+    run(test())
+
+
 def test_other_normalize_is_another_call() -> None:
     async def test() -> None:
         engine = SlowEmbedder()
