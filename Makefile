@@ -12,7 +12,7 @@ RESTART ?= triton ml-inference
 export COMPOSE PYTHON
 
 .PHONY: help setup setup-dev run export reload test test-compose check perf stand-in bench bench-quick bench-peers accuracy \
-	scaling chaos fuzz soak lock clean build up-ml restart-ml reload-ml logs-ml status-ml down-ml
+	scaling chaos overload fuzz soak lock clean build up-ml restart-ml reload-ml logs-ml status-ml down-ml
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '%-12s %s\n' "$$name" "$$text"; done
@@ -71,6 +71,9 @@ scaling: setup-dev ## Work out docs/scaling.md anew from docs/benchmarks/results
 
 chaos: setup-dev ## Inject faults under load; writes docs/reliability.md; with SHORT=1 some minutes of it, build/reliability/ alone
 	@$(BIN)/python -m reliability.chaos $(if $(SHORT),--short)
+
+overload: setup-dev ## Send five times the load that is carried; writes docs/reliability.md; with SHORT=1 half a minute of it
+	@$(BIN)/python -m reliability.overload $(if $(SHORT),--short)
 
 fuzz: setup-dev ## Send bad input to the service and its parts; writes docs/reliability.md; with SHORT=1 a minute of it
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m reliability.fuzz $(if $(SHORT),--short)

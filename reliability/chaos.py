@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reliability import clock, memory_limit, overload, report
+from reliability import clock, memory_limit, report
 from reliability.broken_starts import BrokenStart, try_starts
 from reliability.chaos_report import Run, fault_table, sentence, start_table, summarize
 from reliability.corpus import Corpus, learn
@@ -58,15 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     started = time.monotonic()
     try:
-        flooded = overload.run(options.short)
         runs, starts = asyncio.run(try_all(SHORT if options.short else FULL))
     except NotRunning as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     document = summarize(runs, starts, DEADLINE_SECONDS, time.monotonic() - started)
-    document["overload"] = flooded
-    document["violations"] += [f"overload: {what}" for what in flooded["violations"]]
-    tables = [*(fault_table(run) for run in runs), start_table(starts), overload.table(flooded)]
+    tables = [*(fault_table(run) for run in runs), start_table(starts)]
     report.publish("chaos", options.short, document, tables)
     return 1 if document["violations"] else 0
 

@@ -81,6 +81,14 @@ def test_a_promise_that_is_broken_is_told(broken: Callable[[Overload], None], to
     assert told in violation
 
 
+def test_a_short_run_tells_times_and_judges_the_rest() -> None:
+    seen = good()
+    slow_after(seen)
+    seen.inside = [0.011] * 100
+    change_verdict(seen, Verdict.WRONG)
+    assert summarize(seen, judge_times=False)["violations"] == ["1 wrong"]
+
+
 def test_back_after() -> None:
     finished = [answer.finished for answer in [*answers(0, 1.5, 50), *answers(1.5, 8, 100)]]
     assert back_after(finished, 0.0, 100) == pytest.approx(1.4, abs=0.2)
