@@ -1,1 +1,1 @@
-"""Tries that the service keeps its word: faults (`chaos`), overload (`overload`), bad input (`fuzz`), long load (`soak`)."""
+"""Tries that the service keeps its word: faults (`chaos`), overload, bad input (`fuzz`) and long load (`soak`)."""
