@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from proxy.embedder import Embedder, Embeddings, Text, Tokens, TruncationSide
+from proxy.embedder import AroundEmbedder, Embedder, Embeddings, Text, TruncationSide
 from proxy.errors import DeadlineExceeded, ServiceFull
-from proxy.model import ServedModel
 
 FULL = "The service has as many texts in hand as it takes on."
 
@@ -16,7 +15,7 @@ _LEAST_SECONDS = 0.001
 _FEWEST = 64
 
 
-class AdmittingEmbedder:
+class AdmittingEmbedder(AroundEmbedder):
     """An `Embedder` around another one, which holds at most `places` texts at a time.
 
     A request takes a place for each of its texts, or is refused whole, and gives them back however it ends: with an
@@ -29,7 +28,7 @@ class AdmittingEmbedder:
 
     def __init__(self, embedder: Embedder, places: int, patience_seconds: float) -> None:
         """`places`: texts, single ones and those of batches together."""
-        self._embedder = embedder
+        super().__init__(embedder)
         self._places = places
         self._patience = patience_seconds
         self._in_hand = 0
@@ -47,32 +46,6 @@ class AdmittingEmbedder:
         if self._in_hand and self._speed is not None:
             places = min(places, max(_FEWEST, int(self._speed * self._patience)))
         return max(0, places - self._in_hand)
-
-    async def open(self) -> None:
-        """Opens the embedder."""
-        await self._embedder.open()
-
-    async def close(self) -> None:
-        """Closes the embedder."""
-        await self._embedder.close()
-
-    async def model(self, deadline: float) -> ServedModel:
-        """The embedder's own answer."""
-        return await self._embedder.model(deadline)
-
-    async def check(self, deadline: float) -> ServedModel:
-        """The embedder's own answer: a service that is full is well."""
-        return await self._embedder.check(deadline)
-
-    async def tokenize(
-        self,
-        texts: Sequence[Text],
-        deadline: float,
-        truncation: TruncationSide = "right",
-        special_tokens: bool = False,
-    ) -> Tokens:
-        """The embedder's own answer: it waits for no forward, and takes no place."""
-        return await self._embedder.tokenize(texts, deadline, truncation, special_tokens)
 
     async def embed(
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"

@@ -12,9 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from proxy.deadlines import until
-from proxy.embedder import Embedder, Embeddings, Text, Tokens, TruncationSide, join
+from proxy.embedder import AroundEmbedder, Embedder, Embeddings, Text, TruncationSide, join
 from proxy.errors import EmbeddingError, EngineFailed, InvalidText
-from proxy.model import ServedModel
 from proxy.stage_times import NO_TIMES, StageTimes
 from proxy.tracing import called_for, caller
 
@@ -110,46 +109,20 @@ class _Request:
 _Call = list[tuple[_Request, list[int]]]
 
 
-class BatchingEmbedder:
+class BatchingEmbedder(AroundEmbedder):
     """An `Embedder` around another one, which it gives at most `calls` calls of about `tokens` tokens at a time."""
 
     def __init__(
         self, engine: Embedder, calls: int, tokens: int, tell_call: Callable[[int], None] = lambda _: None
     ) -> None:
         """`tell_call`: is told how many texts a call has, when it is sent."""
-        self._engine = engine
+        super().__init__(engine)
         self._tell_call = tell_call
         self._calls = calls
         self._tokens = tokens
         self._waiting: dict[_Request, None] = {}  # in order of arrival
         self._shared = False  # whether the last call was of several requests
         self._under_way: set[asyncio.Task[None]] = set()
-
-    async def open(self) -> None:
-        """Opens the engine."""
-        await self._engine.open()
-
-    async def close(self) -> None:
-        """Closes the engine; what is under way ends with an error."""
-        await self._engine.close()
-
-    async def model(self, deadline: float) -> ServedModel:
-        """The engine's own answer."""
-        return await self._engine.model(deadline)
-
-    async def check(self, deadline: float) -> ServedModel:
-        """The engine's own answer: a check does not wait behind other texts."""
-        return await self._engine.check(deadline)
-
-    async def tokenize(
-        self,
-        texts: Sequence[Text],
-        deadline: float,
-        truncation: TruncationSide = "right",
-        special_tokens: bool = False,
-    ) -> Tokens:
-        """The engine's own answer: it waits for no forward."""
-        return await self._engine.tokenize(texts, deadline, truncation, special_tokens)
 
     async def embed(
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
@@ -234,7 +207,7 @@ class BatchingEmbedder:
         try:
             # A task of its own, started by whichever request or call came before.
             with called_for([request.caller for request, _ in call]):
-                answer = await self._engine.embed(texts, first.normalize, deadline, first.truncation)
+                answer = await self._embedder.embed(texts, first.normalize, deadline, first.truncation)
         except (EngineFailed, InvalidText) as error:
             if len(call) == 1:
                 first.fail(error)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from cachetools import LRUCache
 
 from proxy.deadlines import until
-from proxy.embedder import Embedder, Embeddings, Text, Tokens, TruncationSide, join
+from proxy.embedder import AroundEmbedder, Embedder, Embeddings, Text, TruncationSide, join
 from proxy.errors import DeadlineExceeded
 from proxy.model import ServedModel
 from proxy.process_watch import ProcessWatch
@@ -51,12 +51,12 @@ def _entry_bytes(entry: tuple[Text, Embeddings]) -> int:
     return text_bytes + embedded.vectors.nbytes + _ENTRY_BYTES
 
 
-class CachingEmbedder:
+class CachingEmbedder(AroundEmbedder):
     """An `Embedder` around another one."""
 
     def __init__(self, embedder: Embedder, watch: ProcessWatch, megabytes: int) -> None:
         """`megabytes`: MiB that the remembered texts and vectors may take, about."""
-        self._embedder = embedder
+        super().__init__(embedder)
         self._watch = watch
         self._vectors: LRUCache[_Key, tuple[Text, Embeddings]] = LRUCache(megabytes * 2**20, getsizeof=_entry_bytes)
         self._flights: dict[_Key, tuple[_Flight, int]] = {}  # the flight, and the text's row in its answer
@@ -81,26 +81,12 @@ class CachingEmbedder:
         await self._watch.close()
         await self._embedder.close()
 
-    async def model(self, deadline: float) -> ServedModel:
-        """The embedder's own answer."""
-        return await self._embedder.model(deadline)
-
     async def check(self, deadline: float) -> ServedModel:
         """The embedder's own answer, whose model is the one that the cache answers with from now on."""
         process, before = self._watch.process, self._current
         model = await self._embedder.check(deadline)
         self._move_to(model, process, before)
         return model
-
-    async def tokenize(
-        self,
-        texts: Sequence[Text],
-        deadline: float,
-        truncation: TruncationSide = "right",
-        special_tokens: bool = False,
-    ) -> Tokens:
-        """The embedder's own answer: ids are not remembered."""
-        return await self._embedder.tokenize(texts, deadline, truncation, special_tokens)
 
     async def embed(
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"

@@ -102,3 +102,45 @@ class Embedder(Protocol):
     async def check(self, deadline: float) -> ServedModel:
         """Proves that a text sent now would be embedded, by embedding one: never from a cache."""
         ...
+
+
+class AroundEmbedder:
+    """An `Embedder` around another one, whose answers a subclass keeps, bounds or counts; what it leaves alone passes.
+
+    Checks and token ids pass by default: they take no place, wait behind no text, and are not remembered.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    async def open(self) -> None:
+        """Opens the embedder."""
+        await self._embedder.open()
+
+    async def close(self) -> None:
+        """Closes the embedder."""
+        await self._embedder.close()
+
+    async def embed(
+        self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
+    ) -> Embeddings:
+        """The embedder's own answer."""
+        return await self._embedder.embed(texts, normalize, deadline, truncation)
+
+    async def tokenize(
+        self,
+        texts: Sequence[Text],
+        deadline: float,
+        truncation: TruncationSide = "right",
+        special_tokens: bool = False,
+    ) -> Tokens:
+        """The embedder's own answer."""
+        return await self._embedder.tokenize(texts, deadline, truncation, special_tokens)
+
+    async def model(self, deadline: float) -> ServedModel:
+        """The embedder's own answer."""
+        return await self._embedder.model(deadline)
+
+    async def check(self, deadline: float) -> ServedModel:
+        """The embedder's own answer."""
+        return await self._embedder.check(deadline)

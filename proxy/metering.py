@@ -10,9 +10,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.admission import FULL
-from proxy.embedder import Embedder, Embeddings, Text, Tokens, TruncationSide
+from proxy.embedder import AroundEmbedder, Embedder, Embeddings, Text, TruncationSide
 from proxy.metrics import CONTENT_TYPE, Metrics
-from proxy.model import ServedModel
 from proxy.stage_times import StageTimes
 
 METRICS = "/metrics"
@@ -33,38 +32,12 @@ class _Times:
 _CURRENT: ContextVar[_Times | None] = ContextVar("times", default=None)
 
 
-class MeteringEmbedder:
+class MeteringEmbedder(AroundEmbedder):
     """An `Embedder` around another one: counts what it answers, and notes its stages for the request under way."""
 
     def __init__(self, embedder: Embedder, metrics: Metrics) -> None:
-        self._embedder = embedder
+        super().__init__(embedder)
         self._metrics = metrics
-
-    async def open(self) -> None:
-        """Opens the embedder."""
-        await self._embedder.open()
-
-    async def close(self) -> None:
-        """Closes the embedder."""
-        await self._embedder.close()
-
-    async def model(self, deadline: float) -> ServedModel:
-        """The embedder's own answer."""
-        return await self._embedder.model(deadline)
-
-    async def check(self, deadline: float) -> ServedModel:
-        """The embedder's own answer, which counts as no text."""
-        return await self._embedder.check(deadline)
-
-    async def tokenize(
-        self,
-        texts: Sequence[Text],
-        deadline: float,
-        truncation: TruncationSide = "right",
-        special_tokens: bool = False,
-    ) -> Tokens:
-        """The embedder's own answer: nothing is embedded."""
-        return await self._embedder.tokenize(texts, deadline, truncation, special_tokens)
 
     async def embed(
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
