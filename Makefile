@@ -78,7 +78,7 @@ overload: setup-dev ## Send five times the load that is carried; writes docs/rel
 fuzz: setup-dev ## Send bad input to the service and its parts; writes docs/reliability.md; with SHORT=1 a minute of it
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m reliability.fuzz $(if $(SHORT),--short)
 
-soak: setup-dev ## Load the service for 30 minutes and see what grows; writes docs/reliability.md; with SHORT=1 three minutes
+soak: setup-dev ## Load the service for 30 minutes and see what grows; writes docs/reliability.md; with SHORT=1 some five
 	@$(BIN)/python -m reliability.soak $(if $(SHORT),--short)
 
 build: ## Build the images, and print their sizes
