@@ -114,7 +114,7 @@ class TritonEmbedder:
         canary = answer.model.canary
         if canary is not None:
             if canary.text != text:
-                raise EngineUnavailable("The engine changed its model while it was asked.")
+                raise EngineUnavailable(_CHANGED)
             canary.compare(answer.vectors[0])
         return answer.model
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from proxy.answers import json_answer
 from proxy.disconnects import unless_disconnected
 from proxy.embedder import Embedder, Embeddings, Text, TruncationSide, join
-from proxy.errors import EngineUnavailable, InvalidText
+from proxy.errors import InvalidText
 from proxy.model import ServedModel
 from proxy.openai_errors import OPENAI_ANYWHERE, OPENAI_MODEL, model_not_found
 from proxy.openai_schemas import EmbeddingsRequest, EmbeddingsResponse, ModelsResponse
@@ -92,13 +92,14 @@ def _misfit(query: EmbeddingsRequest, model: ServedModel) -> Exception | None:
 async def _embed_in_parts(
     embedder: Embedder, texts: Sequence[Text], deadline: float, truncation: TruncationSide
 ) -> Embeddings:
-    """One part of at most `MAX_TEXTS` after another, so that a long list holds no more places than a batch."""
+    """One part of at most `MAX_TEXTS` after another, so that a long list holds no more places than a batch.
+
+    Where another model comes in the middle, it begins again with that one, until the deadline.
+    """
     parts: list[Embeddings] = []
-    for start in range(0, len(texts), MAX_TEXTS):
+    while (start := len(parts) * MAX_TEXTS) < len(texts):
         part = await embedder.embed(texts[start : start + MAX_TEXTS], True, deadline, truncation)
-        if parts and part.model != parts[0].model:
-            raise EngineUnavailable("The engine changed its model while it was asked.")
-        parts.append(part)
+        parts = [*parts, part] if not parts or part.model == parts[0].model else []
     return join(parts)
 
 
