@@ -1,7 +1,9 @@
 """OpenAI's routes, field by field: what is accepted, and what comes back. tests/integration/ has its clients."""
 
+import asyncio
 import base64
 import doctest
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -96,3 +98,27 @@ def test_models(client: httpx.Client) -> None:
             {"id": MODEL.name, "object": "model", "created": 0, "owned_by": "self-hosted", "version": MODEL.version}
         ],
     }
+
+
+async def _in_two_halves() -> tuple[list[int], str]:
+    """A list of 250 whose model is replaced after the first part."""
+    asked: list[int] = []
+
+    class Replaced(FakeEmbedder):
+        async def embed(self, texts: Any, normalize: bool, deadline: float, truncation: Any = "right") -> Any:
+            asked.append(len(texts))
+            answer = await super().embed(texts, normalize, deadline, truncation)
+            return answer if len(asked) == 1 else replace(answer, model=replace(MODEL, name="another"))
+
+    embedder = Replaced()
+    await embedder.open()
+    texts = [f"text {number}" for number in range(250)]
+    answer = await proxy.openai_endpoints._embed_in_parts(embedder, texts, 1e9, "right")
+    np.testing.assert_array_equal(answer.vectors, encode(texts, True))
+    return asked, answer.model.name
+
+
+def test_a_long_list_begins_again_where_another_model_comes() -> None:
+    asked, name = asyncio.run(_in_two_halves())
+    assert asked == [100, 100, 100, 100, 50], "the first of one model, and then all of the other's"
+    assert name == "another"
