@@ -18,8 +18,9 @@ from bench.statistics import percentile
 from reliability import report
 from reliability.corpus import Corpus, learn
 from reliability.flood import Answer, carry, flood
+from reliability.health_probe import LONGEST_SECONDS, Probe, probing
 from reliability.resources import Sample, read
-from reliability.stack import NotRunning, Stack, ask_health, running
+from reliability.stack import NotRunning, Stack, running
 from reliability.verdicts import Verdict
 
 DEADLINE_SECONDS = 5.0
@@ -62,7 +63,7 @@ class Overload:
     after: list[Answer]
     inside: list[float]  # seconds of each refusal within the application, by its log
     samples: list[Sample] = field(default_factory=list)
-    health: Counter[bool] = field(default_factory=Counter)
+    health: list[Probe] = field(default_factory=list)
 
 
 def overload(stack: Stack, corpus: Corpus, plan: Plan) -> Overload:
@@ -87,10 +88,11 @@ def overload(stack: Stack, corpus: Corpus, plan: Plan) -> Overload:
         sending = start(flood, rate / PROCESSES, begin, plan.flood)
         following = start(carry, CLIENTS // PROCESSES, end, plan.carried)
         seen = Overload(before, rate, begin, end, [], [], [])
-        while time.monotonic() < end:
-            seen.samples.append(read(stack, time.monotonic() - begin))
-            seen.health[ask_health(stack.url) is not None] += 1
-            time.sleep(plan.flood / 60)
+        with probing(stack.url) as probes:
+            while time.monotonic() < end:
+                seen.samples.append(read(stack, time.monotonic() - begin))
+                time.sleep(plan.flood / 60)
+        seen.health = probes.answers
         seen.flood, seen.after = _gather(sending), _gather(following)
     with stack.log.open("rb") as log:
         log.seek(logged)
@@ -149,8 +151,11 @@ def summarize(seen: Overload, judge_times: bool = True) -> dict[str, Any]:
         violations.append(f"p99 of a refusal was {percentile(seen.inside, 99) * 1000:.1f} ms in the service")
     if judge_times and (back is None or back > BACK_SECONDS):
         violations.append(f"full speed was not back within {BACK_SECONDS:g} s, but after {report.seconds(back)} s")
-    if seen.health[False]:
-        violations.append(f"{seen.health[False]} of {seen.health.total()} questions for health were not answered 200")
+    health = [probe.seconds for probe in seen.health]
+    if unwell := sum(probe.status != 200 for probe in seen.health):
+        violations.append(f"{unwell} of {len(health)} questions for health were not answered 200")
+    if judge_times and health and percentile(health, 99) > LONGEST_SECONDS:
+        violations.append(f"p99 of an answer for health was {percentile(health, 99) * 1000:.0f} ms")
     memory = _memory(seen.samples)
     violations += [
         f"{name} grew from {first >> 20} to {second >> 20} MiB"
@@ -169,7 +174,7 @@ def summarize(seen: Overload, judge_times: bool = True) -> dict[str, Any]:
         "refused_inside": _spread(seen.inside),
         "sent_late": _spread([answer.sent - answer.due for answer in seen.flood]),
         "back_seconds": back,
-        "health": seen.health.total(),
+        "health": _spread(health),
         "rss": {name: {"before": at, "first_half": one, "second_half": two} for name, (at, one, two) in memory.items()},
         "examples": [answer.about for answer in seen.flood if answer.about][:5],
         "violations": violations,
@@ -221,6 +226,7 @@ def table(document: dict[str, Any]) -> list[list[str]]:
         ["of these late (504)", f"{document['late']:,}", ""],
         ["refused, for the client", times("refused"), ""],
         ["refused, in the service", times("refused_inside"), f"p99 {REFUSAL_SECONDS * 1000:g} ms"],
+        ["health, from a new connection", times("health"), f"p99 {LONGEST_SECONDS * 1000:g} ms"],
         ["sent later than planned", times("sent_late"), ""],
         ["resident MiB before, in each half", memory, f"{MEMORY_GROWTH:g} of the first half and {MEMORY_START >> 20}"],
         ["full speed again after", f"{report.seconds(document['back_seconds'])} s", f"{BACK_SECONDS:g} s"],

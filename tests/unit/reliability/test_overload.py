@@ -1,11 +1,11 @@
 """What an overload run counts as a broken promise."""
 
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from reliability.flood import Answer
+from reliability.health_probe import Probe
 from reliability.overload import Overload, back_after, refusals, summarize, table
 from reliability.resources import Held, Sample
 from reliability.verdicts import Verdict
@@ -35,7 +35,7 @@ def good() -> Overload:
         after=answers(10, 20, 100),
         inside=[0.001] * 100,
         samples=[sample(second, 100 * MIB) for second in range(10)],
-        health=Counter({True: 10}),
+        health=[Probe("/health", 0.0, 0.01, 200)] * 10,
     )
 
 
@@ -70,7 +70,8 @@ def late(seen: Overload) -> None:
         (lambda seen: setattr(seen, "inside", [0.011] * 100), "p99 of a refusal was 11.0 ms"),
         (lambda seen: setattr(seen, "inside", []), "no overload"),
         (slow_after, "full speed was not back"),
-        (lambda seen: seen.health.update({False: 1}), "1 of 11 questions for health"),
+        (lambda seen: seen.health.append(Probe("/health", 0.0, 0.01, 503)), "1 of 11 questions for health"),
+        (lambda seen: seen.health.append(Probe("/health", 0.0, 0.2, 200)), "p99 of an answer for health was 200 ms"),
         (lambda seen: seen.samples.append(sample(10, 150 * MIB)), "proxy grew from 100 to 150 MiB"),
     ],
 )
