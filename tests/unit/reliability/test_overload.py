@@ -6,7 +6,8 @@ import pytest
 
 from reliability.flood import Answer
 from reliability.health_probe import Probe
-from reliability.overload import Overload, back_after, refusals, summarize, table
+from reliability.overload import refusals
+from reliability.overload_report import Overload, back_after, summarize, table
 from reliability.resources import Held, Sample
 from reliability.verdicts import Verdict
 
