@@ -11,7 +11,7 @@ COMPOSE ?= docker compose
 RESTART ?= triton ml-inference
 export COMPOSE PYTHON
 
-.PHONY: help setup setup-dev run export reload test test-compose check perf stand-in bench bench-quick bench-peers accuracy \
+.PHONY: help setup setup-dev run export reload search test test-compose check perf stand-in bench bench-quick bench-peers accuracy \
 	scaling chaos overload fuzz soak lock clean build up-ml restart-ml reload-ml logs-ml status-ml down-ml
 
 help: ## Show this help
@@ -42,6 +42,9 @@ check: setup-dev ## Format, lint, type check, known holes; hold the manifests ag
 	$(BIN)/python -m pytest -q tests/contract/test_kubernetes*.py
 	@requirements/audit.sh $(VENV) requirements/dev.lock
 
+search: setup ## Ask ten Korean queries of the running service, and show which of 640 recipes they find
+	@$(BIN)/python -m examples.korean_queries
+
 perf: setup ## Measure the running ensemble with perf_analyzer, over HTTP and gRPC
 	@$(BIN)/python -m runtime.perf
 
@@ -56,8 +59,9 @@ $(VENV)/%.installed: requirements/%.lock requirements/install.sh
 
 bench: setup-dev ## Measure against the original service and, where installed, infinity; writes docs/benchmarks/
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench --model multilingual-e5-small
 
-bench-quick: setup-dev ## The same in short; writes build/bench/quick/
+bench-quick: setup-dev ## The same in short on the stand-in alone; writes build/bench/stand-in/quick/
 	@$(BIN)/python -m bench --quick
 
 bench-peers: ## Install infinity into an environment of its own, for `make bench`

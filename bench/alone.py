@@ -7,16 +7,16 @@ from bench.load import checked, load, sequence
 from bench.plan import Plan
 from bench.processes import proportional_memory
 from bench.results import Results
-from bench.services import Service, running
+from bench.services import Service, Subject, running
 from bench.statistics import percentile
 from bench.texts import Queries, zipf_log
 
 LOG_RATE = 7_000  # requests for each second of load: more than one proxy answers, so that no log starts over
 
 
-def measure_alone(name: str, plan: Plan, queries: Queries, results: Results) -> None:
+def measure_alone(subject: Subject, name: str, plan: Plan, queries: Queries, results: Results) -> None:
     """Starts the service, measures, stops it. Libraries that another service maps as well would halve its memory."""
-    with running(name) as service:
+    with running(subject, name) as service:
         results.add("ready_s", name, service.ready_seconds)
         first_requests(service, queries, results)
         wanted = plan.memory_requests if service.is_ours else plan.memory_requests_peers
@@ -39,10 +39,10 @@ def first_requests(service: Service, queries: Queries, results: Results) -> None
     results.add("first_over_p50", service.name, seconds[0] / percentile(seconds[1:], 50))
 
 
-def measure_cache(name: str, plan: Plan, queries: Queries, results: Results) -> None:
+def measure_cache(subject: Subject, name: str, plan: Plan, queries: Queries, results: Results) -> None:
     """A Zipf-distributed query log on a service with its text cache on."""
     texts = queries.take(plan.log_texts)
-    with running(name, CACHE_MB="64") as service:
+    with running(subject, name, CACHE_MB="64") as service:
         path = service.single_path
         sequence(service, path, [service.single_body(text) for text in queries.take(plan.warm_up)])
         log = list(zipf_log(texts, plan.log_requests + LOG_RATE * plan.log_seconds))
@@ -54,12 +54,14 @@ def measure_cache(name: str, plan: Plan, queries: Queries, results: Results) -> 
         results.add("hit_p50_ms", name, percentile(hits, 50) * 1e3)
 
 
-def start_all(names: list[str], queries: Queries, results: Results, stack: ExitStack) -> dict[str, Service]:
+def start_all(
+    subject: Subject, names: list[str], queries: Queries, results: Results, stack: ExitStack
+) -> dict[str, Service]:
     """Starts the services one after another; one that does not start is noted, and the others go on."""
     services: dict[str, Service] = {}
     for name in names:
         with results.part(f"start {name}"):
-            service = stack.enter_context(running(name))
+            service = stack.enter_context(running(subject, name))
             results.add("ready_s", name, service.ready_seconds)
             first_requests(service, queries, results)
             services[name] = service

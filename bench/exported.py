@@ -1,5 +1,6 @@
 """The steps of an exported repository in this process, with no server: its own tokenization, model.pt and pooling."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ class ExportedSteps:
         self._padding_id: int = tokenizer.padding["pad_id"]
         tokenizer.no_padding()
         self._tokenizer = tokenizer
+        self._prompt: str = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))["default_prompt"]
         self.encoder: Any = torch.jit.load(str(version_folder(repository, "encoder") / "model.pt"), map_location="cpu")
 
     def tokenize(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """`input_ids` and `attention_mask`, INT64 `[N, S]`, padded as the service pads one request."""
-        encodings = self._tokenizer.encode_batch(list(texts))
+        encodings = self._tokenizer.encode_batch([self._prompt + text for text in texts])
         padded = self._tokenization.pad_encodings(encodings, self._tokenizer, self._padding_id)
         return torch.from_numpy(padded.input_ids), torch.from_numpy(padded.attention_mask)
 

@@ -28,6 +28,19 @@ def nearest(vectors: NDArray[np.float32], count: int) -> NDArray[np.intp]:
     return np.argsort(-cosines, axis=1, kind="stable")[:, :count]
 
 
+def own_among(queries: NDArray[np.float32], entries: NDArray[np.float32], count: int) -> float:
+    """The share of the queries whose own entry, that of the same row, is among the `count` nearest: `[N, D]` both.
+
+    >>> own_among(np.float32([[1, 0], [0, 1]]), np.float32([[0.6, 0.8], [0, 1]]), 1)
+    1.0
+    >>> own_among(np.float32([[1, 0], [0, 1]]), np.float32([[0.6, 0.8], [0.8, 0.6]]), 1)
+    0.0
+    """
+    cosines = queries.astype(np.float64) @ entries.astype(np.float64).T
+    nearer = (cosines > np.diag(cosines)[:, None]).sum(1)
+    return float(np.mean(nearer < count))
+
+
 def agreement(expected: NDArray[np.float32], found: NDArray[np.float32], count: int) -> Agreement:
     """Each row as a query against all others: `expected` and `found` are `[N, D]` of the same N texts, unit length.
 

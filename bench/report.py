@@ -12,7 +12,12 @@ from bench.services import PEERS, ROOT
 from bench.statistics import Spread
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- results: written by python -m bench -->", "<!-- /results -->"
+END = "<!-- /results -->"
+
+
+def begin(subject: str) -> str:
+    """The mark before the section of a model's results; `END` is after it."""
+    return f"<!-- results: written by python -m bench --model {subject} -->"
 
 
 def number(value: float, digits: int) -> str:
@@ -133,7 +138,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def rewrite_section(page: Path, section: str, begin: str = BEGIN, end: str = END) -> None:
+def rewrite_section(page: Path, section: str, begin: str, end: str = END) -> None:
     """Puts `section` between the page's marks `begin` and `end`.
 
     Raises `ValueError` where the page has not both.

@@ -15,16 +15,38 @@ from pathlib import Path
 
 from bench import peers
 from bench.ports import free_ports, free_settings
+from export.source import locate, parse_source
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-MODEL = BUILD / "stand-in" / "multilingual-MiniLM-L12"
 WORK = BUILD / "bench"  # exports and logs of the benchmark
 
 PEERS = ("baseline", "infinity")  # whatever else runs is ours, named by its precision
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 _starts = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that all services serve."""
+
+    name: str
+    folder: Path  # in sentence-transformers layout
+
+    @property
+    def work(self) -> Path:
+        """Where exports and logs of its run lie."""
+        return WORK / self.name
+
+
+SUBJECTS = {
+    subject.name: subject
+    for subject in (
+        Subject("stand-in", BUILD / "stand-in" / "multilingual-MiniLM-L12"),
+        Subject("multilingual-e5-small", BUILD / "models" / "multilingual-e5-small"),
+    )
+}
 
 
 class ServiceFailed(Exception):
@@ -49,46 +71,53 @@ class Service:
         return self.name not in PEERS
 
 
-def prepare(precisions: Sequence[str]) -> None:
-    """Writes the stand-in model and exports it at each precision, where that is not there yet; prints what it does.
+def prepare(subject: Subject, precisions: Sequence[str]) -> None:
+    """Writes the model and exports it at each precision, where that is not there yet; prints what it does.
 
-    Raises `subprocess.CalledProcessError`.
+    Raises `subprocess.CalledProcessError`, and `ExportError` where the package that carries the model is not as it
+    should be.
     """
-    if not (MODEL / "modules.json").is_file():
-        print(f"writing the stand-in model to {MODEL.relative_to(ROOT)} ...", flush=True)
-        subprocess.run([sys.executable, "-m", "export.stand_in", str(MODEL)], cwd=ROOT, check=True)
+    if not (subject.folder / "modules.json").is_file():
+        print(f"writing the model to {subject.folder.relative_to(ROOT)} ...", flush=True)
+        if subject.name == "stand-in":
+            subprocess.run([sys.executable, "-m", "export.stand_in", str(subject.folder)], cwd=ROOT, check=True)
+        else:
+            locate(parse_source("package:multilingual_e5_small", "main"), subject.folder)
     for precision in precisions:
         print(f"exporting at {precision} where needed ...", flush=True)
         command = [sys.executable, "-m", "export", "--if-needed"]
-        subprocess.run(command, cwd=ROOT, env=_our_environment(precision, {}), check=True, stdout=sys.stderr)
+        environment = _our_environment(subject, precision, {})
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=sys.stderr)
 
 
-def repository(precision: str) -> Path:
+def repository(subject: Subject, precision: str) -> Path:
     """The exported repository of a precision."""
-    return WORK / precision / "model_repository"
+    return subject.work / precision / "model_repository"
 
 
 @contextmanager
-def running(name: str, **settings: str) -> Iterator[Service]:
+def running(subject: Subject, name: str, **settings: str) -> Iterator[Service]:
     """Starts `baseline`, `infinity` or, by the name of its precision, ours; stops it at the end.
 
     `settings` are further environment variables. Raises `ServiceFailed`.
     """
-    WORK.mkdir(parents=True, exist_ok=True)
+    subject.work.mkdir(parents=True, exist_ok=True)
     if name in PEERS:
         (port,) = free_ports(1)
         arguments = (
-            _baseline_command(port)
+            [sys.executable, "-m", "bench.baseline", str(port), str(subject.folder)]
             if name == "baseline"
-            else peers.command(port, peers.readable_model(MODEL, WORK / "infinity-model"))
+            else peers.command(port, peers.readable_model(subject.folder, subject.work / "infinity-model"))
         )
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", **settings}
     else:
         ports = free_settings()
         port = int(ports["PROXY_PORT"])
         arguments = [sys.executable, "-m", "runtime"]
-        environment = {**_our_environment(name, ports), **settings}
-    log = WORK / f"{name}-{next(_starts)}.log"  # one for each start: a later one must not hide why this one failed
+        environment = {**_our_environment(subject, name, ports), **settings}
+    log = (
+        subject.work / f"{name}-{next(_starts)}.log"
+    )  # one for each start: a later one must not hide why this one failed
     started = time.perf_counter()
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -127,18 +156,14 @@ def _peer_body(texts: Sequence[str]) -> str:
     return json.dumps({"model": "bench", "input": list(texts)}, ensure_ascii=False)
 
 
-def _baseline_command(port: int) -> list[str]:
-    return [sys.executable, "-m", "bench.baseline", str(port), str(MODEL)]
-
-
-def _our_environment(precision: str, ports: Mapping[str, str]) -> dict[str, str]:
+def _our_environment(subject: Subject, precision: str, ports: Mapping[str, str]) -> dict[str, str]:
     return {
         **os.environ,
         **ports,
         "HF_HUB_OFFLINE": "1",
-        "MODEL": str(MODEL),
+        "MODEL": str(subject.folder),
         "PRECISION": precision,
-        "MODEL_REPOSITORY": str(repository(precision)),
+        "MODEL_REPOSITORY": str(repository(subject, precision)),
         "CACHE_MB": "0",
     }
 

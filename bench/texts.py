@@ -42,6 +42,16 @@ def recipe_lines(path: Path = RECIPES) -> list[str]:
     return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
+def dishes(path: Path = RECIPES) -> dict[str, str]:
+    """Descriptions by name; those that say the name themselves are left out, and of a name's the first counts."""
+    found: dict[str, str] = {}
+    for line in recipe_lines(path):
+        name, _, description = (part.strip() for part in line.partition(":"))
+        if name not in description:
+            found.setdefault(name, description)
+    return found
+
+
 class Queries:
     """Short queries by number: number i is always the same text, and no two numbers share one."""
 

@@ -23,6 +23,7 @@ RUN useradd --uid 1000 --no-create-home --user-group service \
 COPY --from=packages /opt/venv /opt/venv
 COPY export /app/export
 COPY model_repository /app/model_repository
+COPY LICENSE NOTICE /app/
 WORKDIR /app
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HF_HOME=/models/hf_cache \
     MODEL_REPOSITORY=/models/exported/model_repository

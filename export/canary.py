@@ -15,10 +15,15 @@ from export.settings import Precision
 # A query as users send it: short, so that asking each second costs little, and not of one script alone.
 TEXT = "health 확인"
 
-# The least cosine to the original's vector that a check accepts. Seen on sentences (docs/benchmarks/accuracy.json): at
-# least 0.9999998 in float32, 0.9999992 in float16 and 0.96 in int8, whose activations' scale depends on what is
-# computed beside it. The nearest wrong text that was tried, two tokens short, is at 0.92.
+# The least cosine to the original's vector that an export must reach.
 MINIMUM_COSINE: dict[Precision, float] = {"float32": 0.9999, "float16": 0.9999, "int8": 0.95}
+
+# A check accepts so many times the error that the export saw, and rounding in any case. An int8 vector differs with
+# what is computed beside it: on two real models its error was up to 2.6 times that of the text alone. How near a wrong
+# text comes depends on the model, so one figure does not serve all: one word more is at 0.92 with all-MiniLM-L6-v2, and
+# at 0.977 with multilingual-e5-small, whose int8 gives 0.9992.
+_ERROR_FACTOR = 5
+_ROUNDING_COSINE = 0.9999
 
 
 @dataclass(frozen=True)
@@ -33,15 +38,22 @@ class Canary:
         """The vector as a parameter of Triton's configuration: base64 of float32, little-endian."""
         return base64.b64encode(self.vector.numpy().astype("<f4").tobytes()).decode("ascii")
 
+    def cosine(self, script: Any) -> float:
+        """Of what the exported graph gives to the vector."""
+        return float(_embed(script, self.token_ids) @ self.vector.double())
+
     def verify(self, script: Any, precision: Precision) -> float:
-        """The cosine of what the exported graph gives. Raises `VerificationFailed` under the least one."""
-        cosine = float(_embed(script, self.token_ids) @ self.vector.double())
+        """The least cosine that a check of the service accepts.
+
+        Raises `VerificationFailed` where the graph's own is under `MINIMUM_COSINE[precision]`.
+        """
+        cosine = self.cosine(script)
         if not cosine >= MINIMUM_COSINE[precision]:  # not a number fails too
             raise VerificationFailed(
                 f"The exported encoder differs from the original on the text {TEXT!r}: cosine {cosine:.7f}, and "
                 f"{precision} must reach {MINIMUM_COSINE[precision]}."
             )
-        return cosine
+        return min(_ROUNDING_COSINE, 1 - _ERROR_FACTOR * (1 - cosine))
 
 
 def make_canary(original: Any, tokenizer: TextTokenizer) -> Canary:
@@ -51,7 +63,7 @@ def make_canary(original: Any, tokenizer: TextTokenizer) -> Canary:
         found: Tensor = original(input_ids=ids, attention_mask=mask).last_hidden_state
         return found
 
-    ids = torch.tensor([tokenizer.tokenizer.encode(TEXT).ids])
+    ids = torch.tensor([tokenizer.tokenizer.encode(tokenizer.prompt + TEXT).ids])
     return Canary(ids, _embed(encode, ids).float())
 
 

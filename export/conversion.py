@@ -23,10 +23,11 @@ from export.settings import Precision
 
 @dataclass(frozen=True)
 class TextTokenizer:
-    """A `tokenizers.Tokenizer` whose truncation and padding are set, so that its JSON alone says all."""
+    """A `tokenizers.Tokenizer` whose truncation and padding are set, so that its JSON and the prompt say all."""
 
     tokenizer: Tokenizer
     max_seq_length: int
+    prompt: str = ""  # put before each text
 
 
 def load_original(layout: SentenceTransformerLayout) -> Any:
@@ -71,7 +72,7 @@ def load_tokenizer(layout: SentenceTransformerLayout, original: Any) -> TextToke
         tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.enable_truncation(limit, direction=loaded.truncation_side)
     tokenizer.enable_padding(pad_id=loaded.pad_token_id, pad_token=loaded.pad_token)
-    return TextTokenizer(tokenizer, limit)
+    return TextTokenizer(tokenizer, limit, layout.prompt)
 
 
 def _lowercases(normalizer: Any) -> bool:

@@ -18,6 +18,7 @@ class SentenceTransformerLayout:
     max_seq_length: int | None  # of sentence_bert_config.json; None: the tokenizer's and the position table's bound
     lower_case: bool
     normalizes: bool  # whether a Normalize module ends the model
+    prompt: str  # put before each text; empty for none
     architecture: str  # one of ARCHITECTURES
 
 
@@ -31,8 +32,13 @@ def read_layout(folder: Path) -> SentenceTransformerLayout:
             "of which may be absent."
         )
     transformer_folder, pooling_folder = modules[0][1], modules[1][1]
-    _check_pooling(_read(pooling_folder / "config.json"))
-    _check_prompts(folder / "config_sentence_transformers.json")
+    pooling = _read(pooling_folder / "config.json")
+    _check_pooling(pooling)
+    prompt = _read_default_prompt(folder / "config_sentence_transformers.json")
+    if prompt and not pooling.get("include_prompt", True):
+        raise UnsupportedModel(
+            "include_prompt=false in 1_Pooling/config.json is not supported: the prompt's tokens count in the mean."
+        )
     settings = _read_transformer_settings(transformer_folder)
     config = _read(transformer_folder / "config.json")
     _check_architecture(config)
@@ -41,6 +47,7 @@ def read_layout(folder: Path) -> SentenceTransformerLayout:
         max_seq_length=settings.get("max_seq_length"),
         lower_case=bool(settings.get("do_lower_case", False)),
         normalizes=kinds[-1] == "Normalize",
+        prompt=prompt,
         architecture=config["model_type"],
     )
 
@@ -77,11 +84,19 @@ def _check_pooling(config: dict[str, Any]) -> None:
         raise UnsupportedModel(f"Pooling by {', '.join(modes) or 'nothing'} is not supported: it takes mean pooling.")
 
 
-def _check_prompts(path: Path) -> None:
+def _read_default_prompt(path: Path) -> str:
+    """The prompt that `default_prompt_name` names among `prompts`; empty without one."""
     config = _read(path) if path.exists() else {}
     name = config.get("default_prompt_name")
-    if name and (config.get("prompts") or {}).get(name):
-        raise UnsupportedModel(f"The default prompt {name!r} is not supported: texts are embedded as they come.")
+    if name is None:
+        return ""
+    prompts = config.get("prompts")
+    if not isinstance(prompts, dict) or name not in prompts:
+        raise UnsupportedModel(f"default_prompt_name={name!r} in {path.name} names none of its prompts.")
+    prompt = prompts[name] or ""
+    if not isinstance(prompt, str):
+        raise UnsupportedModel(f"The prompt {name!r} in {path.name} is not a string.")
+    return prompt
 
 
 def _check_architecture(config: dict[str, Any]) -> None:

@@ -26,24 +26,24 @@ def export_model(
     original = load_original(layout)
     tokenizer = load_tokenizer(layout, original)
     check = canary.make_canary(original, tokenizer)
+    script = script_encoder(convert_encoder(original, layout.architecture), precision)
     described = ExportedModel(
         model_name=model.name,
         model_revision=model.revision,
         dimension=original.config.hidden_size,
         max_seq_length=tokenizer.max_seq_length,
         normalizes=layout.normalizes,
+        prompt=tokenizer.prompt,
         precision=precision,
         exporter_version=exporter_version,
         torch_version=torch.__version__,
         export_key=key,
         canary_text=canary.TEXT,
         canary_embedding=check.encoded,
-        canary_minimum_cosine=canary.MINIMUM_COSINE[precision],
+        canary_minimum_cosine=check.verify(script, precision),
     )
     write_repository(folder, described, tokenizer, version)
-    encoder = convert_encoder(original, layout.architecture)
-    script = save_script(script_encoder(encoder, precision), folder / "encoder" / str(version) / "model.pt")
-    check.verify(script, precision)
+    script = save_script(script, folder / "encoder" / str(version) / "model.pt")
     least = verify(script, original, tokenizer.max_seq_length, precision)
     seal(folder)
     print(

@@ -63,8 +63,9 @@ def exporter_version() -> str:
 
 def _export(source: ModelSource, settings: Settings, key: str, finished: Path) -> None:
     staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=finished.parent))
+    unpacked = Path(tempfile.mkdtemp(prefix=".model-", dir=finished.parent))
     try:
-        model = locate(source)
+        model = locate(source, unpacked / source.name)
         from export.pipeline import export_model  # torch and transformers: seconds to import
 
         version = next_version(finished.parent)
@@ -76,6 +77,7 @@ def _export(source: ModelSource, settings: Settings, key: str, finished: Path) -
         staging.rename(finished)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(unpacked, ignore_errors=True)
 
 
 def next_version(repositories: Path) -> int:

@@ -29,6 +29,7 @@ class ExportedModel:
     dimension: int
     max_seq_length: int
     normalizes: bool
+    prompt: str  # what the tokenizer step puts before each text; empty for none
     precision: str
     exporter_version: str
     torch_version: str
@@ -57,6 +58,8 @@ def write_repository(folder: Path, model: ExportedModel, tokenizer: TextTokenize
     # Not its own `save`, whose error on a full disk is a bare `Exception`.
     content: str = tokenizer.tokenizer.to_str(pretty=False)
     (folder / "tokenizer" / str(version) / "tokenizer.json").write_text(content, encoding="utf-8")
+    prompts = json.dumps({"default_prompt": model.prompt}, ensure_ascii=False)
+    (folder / "tokenizer" / str(version) / "prompts.json").write_text(prompts, encoding="utf-8")
     settings = json.dumps({"normalizes": model.normalizes})
     (folder / "pooling" / str(version) / "pooling.json").write_text(settings, encoding="utf-8")
     configs = {step: read_config(folder / step / "config.pbtxt") for step in STEPS}

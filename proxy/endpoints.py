@@ -91,10 +91,16 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         tags=["model"],
     )
     async def model_info() -> Response:
-        """Tells the model's name, the length of its vectors, and the version that they are of."""
+        """Tells the model's name, the length of its vectors, the version that they are of, and its default prompt."""
         model = await embedder.model(deadline_in(None, deadline_seconds))
         return json_answer(
-            {"model_name": model.name, "dimension": model.dimension, "version": model.version, "device": "cpu"}
+            {
+                "model_name": model.name,
+                "dimension": model.dimension,
+                "version": model.version,
+                "device": "cpu",
+                **({"prompt": model.prompt} if model.prompt else {}),
+            }
         )
 
     return routes

@@ -25,6 +25,7 @@ class ServedModel:
     normalizes: bool  # whether the model itself puts out unit vectors
     precision: str  # of the weights: float32, float16 or int8
     max_batch_size: int  # texts that Triton takes in one request; 0 where the ensemble has no batch dimension
+    prompt: str = ""  # what the tokenizer puts before each text; empty for none
     canary: Canary | None = field(
         default=None, repr=False
     )  # what a check must find; None where the export says nothing
@@ -62,6 +63,7 @@ def parse_model_config(config: object) -> ServedModel:
         normalizes=_flag(parameters, "normalizes"),
         precision=_text(parameters, "precision"),
         max_batch_size=_batch_size(config),
+        prompt=_prompt(parameters),
         canary=parse_canary(parameters, dimension),
         tells_spans=_has_outputs(config, SPANS),
     )
@@ -80,6 +82,13 @@ def _text(parameters: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise EngineFailed(f"The engine's model configuration lacks the parameter {name!r}.")
     return value
+
+
+def _prompt(parameters: Mapping[str, Any]) -> str:
+    """Empty where the export says nothing of prompts, too: then there is none."""
+    parameter = parameters.get("prompt")
+    value = parameter.get("string_value") if isinstance(parameter, Mapping) else None
+    return value if isinstance(value, str) else ""
 
 
 def _count(parameters: Mapping[str, Any], name: str) -> int:

@@ -135,6 +135,11 @@ class ModelInfoResponse(BaseModel):
     dimension: Dimension
     version: Version
     device: str = Field(description="What computes the vectors.", examples=["cpu"])
+    prompt: str | None = Field(
+        default=None,
+        description="What the service puts before each text. Only of a model that has a default prompt.",
+        examples=["query: "],
+    )
 
 
 class HealthResponse(BaseModel):

@@ -94,7 +94,8 @@ PARITY_TEXTS = [
 def texts_at_the_limit(tokenizer: Any, max_seq_length: int) -> list[str]:
     """Texts of exactly one token under, at and one over `max_seq_length`, special tokens counted.
 
-    `tokenizer` is the original's, from transformers.
+    `tokenizer` is the original's, from transformers; a prompt's tokens are not counted, so that a model which has one
+    cuts them all.
     """
     # One word that is one token, whichever tokenizer it is.
     word = next(word for word in ("무", "a") if len(tokenizer(word)["input_ids"]) == 3)

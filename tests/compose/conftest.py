@@ -8,14 +8,14 @@ import pytest
 
 from bench.ports import free_ports
 from tests.compose.stack import Stack
-from tests.integration.conftest import REAL_MODEL, Doors, Served, load_sentence_transformer
+from tests.integration.conftest import MULTILINGUAL_MODEL, Doors, Served, load_sentence_transformer
 
 TAG = "test"
 # A model that needs no hub. float32, so that vectors can be compared with the original's to the fifth digit.
 SETTINGS = {
     "IMAGE_TAG": TAG,
-    "MODEL": REAL_MODEL,
-    "EXPECTED_MODEL": "all-MiniLM-L6-v2",
+    "MODEL": MULTILINGUAL_MODEL,
+    "EXPECTED_MODEL": "multilingual-e5-small",
     "PRECISION": "float32",
     "CACHE_MB": "0",
 }
@@ -57,6 +57,7 @@ def stack(images: str, new_stack: NewStack) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def real_model(stack: Stack) -> Served:
+def multilingual_model(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Served:
     """For the tests of tests/integration that are run against the containers, too."""
-    return Served(Doors(proxy=stack.url), load_sentence_transformer(REAL_MODEL), REAL_MODEL)
+    unpacked = tmp_path_factory.mktemp("original") / "unpacked"
+    return Served(Doors(proxy=stack.url), load_sentence_transformer(MULTILINGUAL_MODEL, unpacked), MULTILINGUAL_MODEL)

@@ -62,6 +62,7 @@ class FakeEmbedder:
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
+        self.served = MODEL
         self.is_open = False
         self.calls: list[list[Text]] = []
 
@@ -100,4 +101,4 @@ class FakeEmbedder:
         assert self.is_open
         if self.failure is not None:
             raise self.failure
-        return MODEL
+        return self.served

@@ -1,6 +1,7 @@
 """The JSON contract, route by route and field by field: what is accepted, and what comes back."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -60,6 +61,17 @@ def test_model_info(client: httpx.Client) -> None:
     }
 
 
+def test_model_info_tells_the_default_prompt(client: httpx.Client, embedder: FakeEmbedder) -> None:
+    embedder.served = replace(MODEL, prompt="query: ")
+    assert client.get(MODEL_INFO).json() == {
+        "model_name": MODEL.name,
+        "dimension": DIMENSION,
+        "version": MODEL.version,
+        "device": "cpu",
+        "prompt": "query: ",
+    }
+
+
 @pytest.mark.parametrize("path", [HEALTH, READY])
 def test_health(path: str, client: httpx.Client) -> None:
     answer = client.get(path)
@@ -89,7 +101,7 @@ def test_the_schema_is_complete(client: httpx.Client) -> None:
     assert fields["EmbedBatchResponse"] == {"embeddings", "dim", "version", "count"} | told
     for model in ("EmbedRequest", "EmbedBatchRequest"):
         assert set(schema["components"]["schemas"][model]["required"]) < {"text", "texts"}
-    assert fields["ModelInfoResponse"] == {"model_name", "dimension", "version", "device"}
+    assert fields["ModelInfoResponse"] == {"model_name", "dimension", "version", "device", "prompt"}
     assert fields["HealthResponse"] == {"status", "model", "dim", "version"}
     assert fields["LiveResponse"] == {"status"}
     text = schema["components"]["schemas"]["EmbedRequest"]["properties"]["text"]

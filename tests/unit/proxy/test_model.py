@@ -21,6 +21,12 @@ def test_every_field_is_read() -> None:
     assert model.version == "all-MiniLM-L6-v2@0123456789ab-int8"
 
 
+def test_the_default_prompt_where_the_model_has_one() -> None:
+    assert parse_model_config(model_config(changes={"prompt": "query: "})).prompt == "query: "
+    assert parse_model_config(model_config(changes={"prompt": ""})).prompt == ""
+    assert parse_model_config(model_config()).prompt == "", "an export that says nothing of prompts has none"
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"model_name": "other"}, {"model_revision": "fedcba9876543210"}, {"precision": "float16"}],
