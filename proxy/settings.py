@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from proxy.api_keys import parse_keys, read_key_file
-from proxy.schemas import MAX_TEXTS
+from proxy.api.schemas.embed import MAX_TEXTS
+from proxy.middleware.api_keys import parse_keys, read_key_file
 
 _ORIGIN = re.compile(r"https?://[^/?#@\s*]+")
 

@@ -10,15 +10,15 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from proxy import metering
-from proxy.admission import FULL
 from proxy.app import create_app
+from proxy.embedding.admission import FULL
 from proxy.errors import DeadlineExceeded, ServiceFull
-from proxy.metrics import CONTENT_TYPE
+from proxy.middleware import metering
 from proxy.settings import Settings
-from tests.contract.fake_embedder import FakeEmbedder
+from proxy.telemetry.metrics import CONTENT_TYPE
 from tests.contract.requests import BATCH, EMBED, HEALTH
 from tests.contract.serving import connect, serve
+from tests.fakes.fake_embedder import FakeEmbedder
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 

@@ -1,0 +1,54 @@
+"""The routes that probes ask: whether the process runs, and whether a text sent now would be embedded."""
+
+from fastapi import APIRouter, Request, Response
+
+from proxy.api.answers import failure, json_answer
+from proxy.api.schemas.embed import HealthResponse, LiveResponse
+from proxy.embedding.heartbeat import Heartbeat
+from proxy.errors import EmbeddingError
+
+
+def make_health_routes(heartbeat: Heartbeat) -> APIRouter:
+    """The routes. All answer at once, whatever else is under way."""
+    routes = APIRouter()
+
+    @routes.get(
+        "/health/live",
+        summary="Whether the process runs",
+        response_model=LiveResponse,
+        response_description="It does.",
+        tags=["model"],
+    )
+    async def live() -> Response:
+        """Says ok while the process runs; Triton is no part of it. When it does not answer, start the proxy again."""
+        return json_answer({"status": "ok"})
+
+    @routes.get(
+        "/health/ready",
+        summary="Whether every step answers, and rightly",
+        response_model=HealthResponse,
+        response_description="A text sent now would be embedded.",
+        tags=["model"],
+    )
+    @routes.get(
+        "/health",
+        summary="Whether a text can be embedded now",
+        response_model=HealthResponse,
+        response_description="A text sent now would be embedded.",
+        tags=["model"],
+    )
+    async def health(request: Request) -> Response:
+        """Says ok only while a text sent now would be embedded.
+
+        Each second the service embeds a text through every step, and compares the vector with the one that the model's
+        export says; the answer is the outcome of the latest such check. Asks for no API key.
+        """
+        try:
+            model = await heartbeat.model()
+        except EmbeddingError as error:
+            # Whatever the reason, the answer to "are you well" is one status.
+            request.state.failure = str(error)
+            return failure(str(error), 503)
+        return json_answer({"status": "ok", "model": model.name, "dim": model.dimension, "version": model.version})
+
+    return routes
