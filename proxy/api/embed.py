@@ -4,7 +4,6 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Request, Response
 
-from proxy.api.answers import json_answer
 from proxy.api.disconnects import unless_disconnected
 from proxy.api.docs.described_errors import BODY, DEADLINE
 from proxy.api.request_time import RequestTimeout, deadline_in
@@ -18,9 +17,10 @@ from proxy.api.schemas.embed import (
     ModelInfoResponse,
     fill_in,
 )
-from proxy.api.truncation import places_in, refuse_truncated, side, told
+from proxy.api.truncation import places_in, refuse_truncated, token_fields, truncation_side
 from proxy.embedding.base import Embedder
 from proxy.embedding.cache import CachingEmbedder
+from proxy.responses import json_answer
 
 
 def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
@@ -40,7 +40,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         """Turns a text into a vector, to be compared with others by cosine similarity: the closer, the more alike."""
         request.state.text_count = 1
         until = deadline_in(x_request_timeout, deadline_seconds)
-        work = embedder.embed([query.text], query.normalize, until, side(query.truncate))
+        work = embedder.embed([query.text], query.normalize, until, truncation_side(query.truncate))
         embeddings = await unless_disconnected(request, work)
         refuse_truncated(query.truncate, embeddings, [["text"]])
         model = embeddings.model
@@ -49,7 +49,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
                 "embedding": embeddings.vectors[0],
                 "dim": model.dimension,
                 "version": model.version,
-                **{name: values[0].item() for name, values in told(query.return_tokens, embeddings).items()},
+                **{name: values[0].item() for name, values in token_fields(query.return_tokens, embeddings).items()},
             }
         )
 
@@ -68,7 +68,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         """Turns each text into the vector that it has alone, in less time than one request for each takes."""
         request.state.text_count = len(query.texts)
         until = deadline_in(x_request_timeout, deadline_seconds)
-        work = embedder.embed(query.texts, query.normalize, until, side(query.truncate))
+        work = embedder.embed(query.texts, query.normalize, until, truncation_side(query.truncate))
         embeddings = await unless_disconnected(request, work)
         refuse_truncated(query.truncate, embeddings, places_in("texts", query.texts))
         model = embeddings.model
@@ -78,7 +78,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
                 "dim": model.dimension,
                 "version": model.version,
                 "count": len(embeddings.vectors),
-                **told(query.return_tokens, embeddings),
+                **token_fields(query.return_tokens, embeddings),
             }
         )
 

@@ -2,10 +2,11 @@
 
 from fastapi import APIRouter, Request, Response
 
-from proxy.api.answers import failure, json_answer
 from proxy.api.schemas.embed import HealthResponse, LiveResponse
+from proxy.contract import HEALTH, LIVE, READY
 from proxy.embedding.heartbeat import Heartbeat
 from proxy.errors import EmbeddingError
+from proxy.responses import failure, json_answer, note_failure
 
 
 def make_health_routes(heartbeat: Heartbeat) -> APIRouter:
@@ -13,7 +14,7 @@ def make_health_routes(heartbeat: Heartbeat) -> APIRouter:
     routes = APIRouter()
 
     @routes.get(
-        "/health/live",
+        LIVE,
         summary="Whether the process runs",
         response_model=LiveResponse,
         response_description="It does.",
@@ -24,14 +25,14 @@ def make_health_routes(heartbeat: Heartbeat) -> APIRouter:
         return json_answer({"status": "ok"})
 
     @routes.get(
-        "/health/ready",
+        READY,
         summary="Whether every step answers, and rightly",
         response_model=HealthResponse,
         response_description="A text sent now would be embedded.",
         tags=["model"],
     )
     @routes.get(
-        "/health",
+        HEALTH,
         summary="Whether a text can be embedded now",
         response_model=HealthResponse,
         response_description="A text sent now would be embedded.",
@@ -47,7 +48,7 @@ def make_health_routes(heartbeat: Heartbeat) -> APIRouter:
             model = await heartbeat.model()
         except EmbeddingError as error:
             # Whatever the reason, the answer to "are you well" is one status.
-            request.state.failure = str(error)
+            note_failure(request, str(error), type(error))
             return failure(str(error), 503)
         return json_answer({"status": "ok", "model": model.name, "dim": model.dimension, "version": model.version})
 

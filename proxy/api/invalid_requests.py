@@ -14,7 +14,7 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from proxy.api.answers import json_answer
+from proxy.responses import json_answer
 
 # Repeating more than this back helps nobody.
 _MAX_ECHO_BYTES = 64 * 1024

@@ -9,16 +9,17 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from numpy.typing import NDArray
 
-from proxy.api.answers import json_answer
 from proxy.api.disconnects import unless_disconnected
 from proxy.api.openai_errors import OPENAI_ANYWHERE, OPENAI_MODEL, model_not_found
 from proxy.api.request_time import RequestTimeout, deadline_in
-from proxy.api.schemas.embed import MAX_TEXTS, fill_in
+from proxy.api.schemas.embed import fill_in
 from proxy.api.schemas.openai import EmbeddingsRequest, EmbeddingsResponse, ModelsResponse
-from proxy.api.truncation import places_in, refuse_truncated, side
+from proxy.api.truncation import places_in, refuse_truncated, truncation_side
+from proxy.contract import MAX_TEXTS
 from proxy.embedding.base import Embedder, Embeddings, Text, TruncationSide, join
+from proxy.embedding.model import ServedModel
 from proxy.errors import InvalidText
-from proxy.triton.model import ServedModel
+from proxy.responses import json_answer
 
 
 def make_openai_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
@@ -51,7 +52,7 @@ def make_openai_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter
         await refuse_what_does_not_fit(query, end)
         places: list[list[str | int]] = [["input"]] if len(texts) == 1 else places_in("input", texts)
         try:
-            work = _embed_in_parts(embedder, texts, end, side(query.truncate))
+            work = _embed_in_parts(embedder, texts, end, truncation_side(query.truncate))
             answer = await unless_disconnected(request, work)
         except InvalidText as error:
             place = places[texts.index(error.text)] if error.text in texts else ["input"]
@@ -73,8 +74,14 @@ def make_openai_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter
     async def models() -> Response:
         """Tells the one model that `/v1/embeddings` embeds with."""
         model = await embedder.model(deadline_in(None, deadline_seconds))
-        told = {"id": model.name, "object": "model", "created": 0, "owned_by": "self-hosted", "version": model.version}
-        return json_answer({"object": "list", "data": [told]})
+        served = {
+            "id": model.name,
+            "object": "model",
+            "created": 0,
+            "owned_by": "self-hosted",
+            "version": model.version,
+        }
+        return json_answer({"object": "list", "data": [served]})
 
     return routes
 

@@ -3,14 +3,14 @@
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from proxy.api.answers import json_answer
 from proxy.api.disconnects import unless_disconnected
 from proxy.api.docs.described_errors import BODY, DEADLINE
 from proxy.api.request_time import RequestTimeout, deadline_in
 from proxy.api.schemas.embed import FOOD, fill_in
 from proxy.api.schemas.text import SimilarityRequest, SimilarityResponse, TokenizeRequest, TokenizeResponse
-from proxy.api.truncation import places_in, refuse_truncated, side
+from proxy.api.truncation import places_in, refuse_truncated, truncation_side
 from proxy.embedding.base import Embedder
+from proxy.responses import json_answer
 
 
 def make_text_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
@@ -58,7 +58,7 @@ def make_text_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         texts = [query.query, *query.texts]
         request.state.text_count = len(texts)
         until = deadline_in(x_request_timeout, deadline_seconds)
-        work = embedder.embed(texts, True, until, side(query.truncate))
+        work = embedder.embed(texts, True, until, truncation_side(query.truncate))
         embeddings = await unless_disconnected(request, work)
         refuse_truncated(query.truncate, embeddings, [["query"], *places_in("texts", query.texts)])
         # Unit vectors: the dot product is the cosine, but for a rounding that could take it past 1.

@@ -12,7 +12,7 @@ TOO_MANY_TOKENS = "too_many_tokens"
 Truncate = Literal["right", "left", "error"]  # as the client says it
 
 
-def side(truncate: Truncate) -> TruncationSide:
+def truncation_side(truncate: Truncate) -> TruncationSide:
     """Where to cut. With "error" it does not matter: nothing that was cut is answered.
 
     The counts come with the vectors, and from the cache with them, so a request that is not refused costs nothing more;
@@ -48,7 +48,7 @@ def places_in(field: str, texts: Sequence[object]) -> list[list[str | int]]:
     return [[field, place] for place in range(len(texts))]
 
 
-def told(return_tokens: bool, embeddings: Embeddings) -> dict[str, Any]:
+def token_fields(return_tokens: bool, embeddings: Embeddings) -> dict[str, Any]:
     """`tokens` and `truncated`, a list of each, where they are asked for."""
     if not return_tokens:
         return {}

@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from proxy.embedding.model import ServedModel
 from proxy.embedding.stage_times import NO_TIMES, StageTimes
-from proxy.triton.model import ServedModel
 
 TokenIds = tuple[int, ...]  # of the model's own vocabulary, without the special tokens
 Text = str | TokenIds
@@ -102,6 +102,23 @@ class Embedder(Protocol):
     async def check(self, deadline: float) -> ServedModel:
         """Proves that a text sent now would be embedded, by embedding one: never from a cache."""
         ...
+
+
+class EngineWatch(Protocol):
+    """Tells whether the engine's process is still the one that it was."""
+
+    @property
+    def process(self) -> int | None:
+        """A number that stays the same for as long as one process surely runs; None while that is not known."""
+
+    async def connected(self, seconds: float) -> int | None:
+        """The process, of which somebody knows that it is there; waits at most so long to find out."""
+
+    async def open(self) -> None:
+        """Starts to watch; does not wait for the engine to be there."""
+
+    async def close(self) -> None:
+        """Watches no more."""
 
 
 class AroundEmbedder:

@@ -13,9 +13,9 @@ import numpy as np
 
 from proxy.deadlines import until
 from proxy.embedding.base import AroundEmbedder, Embedder, Embeddings, Text, TruncationSide, join
+from proxy.embedding.callers import called_for, caller
 from proxy.embedding.stage_times import NO_TIMES, StageTimes
 from proxy.errors import EmbeddingError, EngineFailed, InvalidText
-from proxy.telemetry.tracing import called_for, caller
 
 # Characters for one token, about, in Korean and English; only the balance of calls depends on it.
 _CHARACTERS_PER_TOKEN = 2

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from cachetools import LRUCache
 
 from proxy.deadlines import until
-from proxy.embedding.base import AroundEmbedder, Embedder, Embeddings, Text, TruncationSide, join
+from proxy.embedding.base import AroundEmbedder, Embedder, Embeddings, EngineWatch, Text, TruncationSide, join
+from proxy.embedding.model import ServedModel
 from proxy.embedding.stage_times import NO_TIMES
 from proxy.errors import DeadlineExceeded
-from proxy.triton.model import ServedModel
-from proxy.triton.process_watch import ProcessWatch
 
 _Key = tuple[str, bool, TruncationSide, Text]  # version, normalize, truncation, text
 
@@ -54,7 +53,7 @@ def _entry_bytes(entry: tuple[Text, Embeddings]) -> int:
 class CachingEmbedder(AroundEmbedder):
     """An `Embedder` around another one."""
 
-    def __init__(self, embedder: Embedder, watch: ProcessWatch, megabytes: int) -> None:
+    def __init__(self, embedder: Embedder, watch: EngineWatch, megabytes: int) -> None:
         """`megabytes`: MiB that the remembered texts and vectors may take, about."""
         super().__init__(embedder)
         self._watch = watch

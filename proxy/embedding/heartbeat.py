@@ -6,10 +6,9 @@ import logging
 from dataclasses import dataclass
 
 from proxy.deadlines import timeout
-from proxy.embedding.base import Embedder
+from proxy.embedding.base import Embedder, EngineWatch
+from proxy.embedding.model import ServedModel
 from proxy.errors import EmbeddingError, EngineFailed, EngineUnavailable
-from proxy.triton.model import ServedModel
-from proxy.triton.process_watch import ProcessWatch
 
 LOG = logging.getLogger("proxy")
 
@@ -36,7 +35,7 @@ class Heartbeat:
     """
 
     def __init__(
-        self, embedder: Embedder, watch: ProcessWatch, deadline_seconds: float, beat_seconds: float = BEAT_SECONDS
+        self, embedder: Embedder, watch: EngineWatch, deadline_seconds: float, beat_seconds: float = BEAT_SECONDS
     ) -> None:
         """`deadline_seconds`: of a request. `beat_seconds`: 0 for no checks but one for each question."""
         self._embedder = embedder

@@ -8,10 +8,12 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from proxy.contract import LIVE, METRICS
+
 LOG = logging.getLogger("proxy.access")
 
 # Asked again and again by what watches the service, and never about anything that went wrong.
-_QUIET_PATHS = frozenset({"/health/live", "/metrics"})
+_QUIET_PATHS = frozenset({LIVE, METRICS})
 
 _MAX_PATH_CHARACTERS = 200
 

@@ -5,8 +5,8 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.api.answers import json_answer
 from proxy.deadlines import timeout
+from proxy.responses import json_answer
 
 _MIB = 1024 * 1024
 

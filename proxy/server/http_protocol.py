@@ -8,6 +8,7 @@ from http import HTTPStatus
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from proxy.contract import is_health
 from proxy.server.stopping import STOPPING
 
 # A head is kept in memory until it is complete. Apache takes 100 headers by default, nginx 32 KB.
@@ -71,7 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.headers) > MAX_HEADERS or self._head_size() > MAX_HEAD_BYTES:
             self._refusal = LARGE_HEAD
             raise _Refused
-        if self._surplus and not self.url.startswith(b"/health"):
+        if self._surplus and not is_health(self.url.partition(b"?")[0].decode("latin-1")):
             self._refusal = _FULL
             raise _Refused
         before = self.cycle

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.api.answers import failure
+from proxy.responses import failure, note_failure
 
 # In the state that the server hands each request, from the moment at which it is told to stop.
 STOPPING = "stopping"
@@ -45,5 +45,5 @@ class Stopping:
 
 
 async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
-    Request(scope).state.failure = _SENTENCE
+    note_failure(Request(scope), _SENTENCE)
     await failure(_SENTENCE, HTTPStatus.SERVICE_UNAVAILABLE)(scope, receive, send)

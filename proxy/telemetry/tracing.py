@@ -1,21 +1,19 @@
 """Traces by OpenTelemetry, in its own API: on where its standard variables name a receiver, off where none does.
 
-FastAPI makes the span of each request and reads the client's `traceparent`; here are the span of each inference that is
-asked of Triton, and what no span may hold. The SDK is imported only where traces are on.
+FastAPI makes the span of each request and reads the client's `traceparent`; `proxy/triton/spans.py` makes the span of
+each inference. Here is where they go, and what no span may hold. The SDK is imported only where traces are on.
 """
 
 import asyncio
 import os
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from fastapi.telemetry import TelemetryConfig
-from opentelemetry import context, trace
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from yarl import URL
+from opentelemetry import context
 
+from proxy.contract import PROBES
 from proxy.settings import InvalidSettings
 
 if TYPE_CHECKING:
@@ -26,11 +24,6 @@ _PROTOCOL = "http/protobuf"
 
 # Spans that are not sent by then, when the process stops, are lost: a receiver that hangs must not hold it up.
 _CLOSE_SECONDS = 0.5
-
-# Asked every few seconds, by what watches the service.
-_PROBES = {"/health", "/health/live", "/health/ready", "/metrics"}
-
-_OTHERS = context.create_key("proxy.other-callers")
 
 # FastAPI's own defaults would send every exception's message, and so perhaps a text, as a log; and metrics.
 OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
@@ -113,59 +106,4 @@ def hide_queries(provider: "TracerProvider") -> None:
 
 def _is_probe(scope: MutableMapping[str, Any]) -> bool:
     """One that brings a `traceparent` is traced all the same: somebody wants to see it."""
-    return scope["path"] in _PROBES and not any(name == b"traceparent" for name, _ in scope["headers"])
-
-
-def caller() -> trace.SpanContext:
-    """The span of the request that is being answered; an invalid one where there is none."""
-    return trace.get_current_span().get_span_context()
-
-
-@contextmanager
-def called_for(callers: Sequence[trace.SpanContext]) -> Iterator[None]:
-    """Inferences asked for herein belong to the first of these spans that is sampled, and link to the others.
-
-    A span has one parent, and a call may be for many requests; links are OpenTelemetry's way to tell of the rest.
-    """
-    sampled = list({each.span_id: each for each in callers if each.trace_flags.sampled}.values())
-    first = trace.NonRecordingSpan(sampled[0]) if sampled else trace.INVALID_SPAN
-    token = context.attach(context.set_value(_OTHERS, sampled[1:], trace.set_span_in_context(first)))
-    try:
-        yield
-    finally:
-        context.detach(token)
-
-
-@contextmanager
-def inference_span(tracer: trace.Tracer | None, url: URL, texts: int) -> Iterator[dict[str, str]]:
-    """A span around one POST of so many texts to `url`; yields the headers by which Triton's own spans join it.
-
-    None without a sampled parent: Triton traces whatever comes with a `traceparent`.
-    """
-    if tracer is None or not caller().trace_flags.sampled:
-        yield {}
-        return
-    others: Any = context.get_value(_OTHERS) or ()
-    attributes: dict[str, str | int] = {
-        "http.request.method": "POST",
-        "url.full": str(url),
-        "server.address": url.host or "",
-        "server.port": url.port or 0,
-        "embedding.texts": texts,
-    }
-    with tracer.start_as_current_span(
-        f"POST {url.path}",
-        kind=trace.SpanKind.CLIENT,
-        attributes=attributes,
-        links=[trace.Link(other) for other in others],
-        record_exception=False,  # its message may quote a text
-        set_status_on_exception=False,
-    ) as span:
-        headers: dict[str, str] = {}
-        TraceContextTextMapPropagator().inject(headers)
-        try:
-            yield headers
-        except BaseException as error:
-            span.set_attribute("error.type", type(error).__name__)
-            span.set_status(trace.StatusCode.ERROR)
-            raise
+    return scope["path"] in PROBES and not any(name == b"traceparent" for name, _ in scope["headers"])

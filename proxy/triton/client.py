@@ -28,10 +28,10 @@ from proxy.errors import (
     InvalidText,
     UnknownOutput,
 )
-from proxy.telemetry.tracing import inference_span
 from proxy.triton.codec import decode_inference, encode_inference, text_parameters
 from proxy.triton.connections import LAST_PICKED, NumberedConnections, Span
 from proxy.triton.model import SPANS
+from proxy.triton.spans import inference_span
 
 ENSEMBLE = "sentence_embedding"
 TOKENIZER = "tokenizer"

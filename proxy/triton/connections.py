@@ -37,7 +37,7 @@ class Span:
         return self.first <= other.last and other.first <= self.last
 
 
-class Picked(NamedTuple):
+class PickedConnection(NamedTuple):
     """The connection that a request got."""
 
     number: int
@@ -45,7 +45,7 @@ class Picked(NamedTuple):
 
 
 # What the last request of the running task got; None until it got anything.
-LAST_PICKED: ContextVar[Picked | None] = ContextVar("LAST_PICKED", default=None)
+LAST_PICKED: ContextVar[PickedConnection | None] = ContextVar("LAST_PICKED", default=None)
 
 
 class NumberedConnections(aiohttp.TCPConnector):
@@ -70,5 +70,5 @@ class NumberedConnections(aiohttp.TCPConnector):
         if number is None:
             self.made += 1
             number = self._numbers[protocol] = self.made
-        LAST_PICKED.set(Picked(number, reused))
+        LAST_PICKED.set(PickedConnection(number, reused))
         return connection

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from proxy.deadlines import until
 from proxy.embedding.base import Embeddings, Text, Tokens, TruncationSide
 from proxy.embedding.canary import DEFAULT_TEXT
-from proxy.embedding.stage_times import of_call
+from proxy.embedding.model import ServedModel
 from proxy.errors import EngineFailed, EngineUnavailable, UnexpectedModel, UnknownOutput
 from proxy.triton.client import Inference, Reply, Tokenization, TritonClient
-from proxy.triton.model import ServedModel, parse_model_config
+from proxy.triton.model import parse_model_config
+from proxy.triton.step_spans import of_call
 
 # Inferences tried for one request while Triton is restarted with one model after another.
 _MAX_ATTEMPTS = 3

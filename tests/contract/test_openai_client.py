@@ -4,9 +4,9 @@ import openai
 import pytest
 
 from proxy.app import create_app
+from proxy.embedding.model import ServedModel
 from proxy.errors import EngineUnavailable
 from proxy.settings import Settings
-from proxy.triton.model import ServedModel
 from tests.contract.serving import serve
 from tests.fakes.fake_embedder import DIMENSION, MODEL, FakeEmbedder, encode
 

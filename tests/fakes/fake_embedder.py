@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proxy.embedding.base import Embeddings, Text, Tokens, TruncationSide
-from proxy.triton.model import ServedModel
+from proxy.embedding.model import ServedModel
 
 DIMENSION = 16
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from proxy.embedding.base import Embeddings, Text, Tokens, TruncationSide
-from proxy.triton.model import ServedModel
+from proxy.embedding.model import ServedModel
 from tests.fakes.fake_embedder import MODEL, embed, tokenize
 
 

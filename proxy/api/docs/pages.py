@@ -13,7 +13,8 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagge
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-_ASSETS = "docs/assets"
+from proxy.contract import ASSETS, DOCS, OAUTH2_REDIRECT, REDOC, SCHEMA
+
 _TYPES = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -38,11 +39,11 @@ def add_pages(app: FastAPI) -> None:
     for name, media_type in _TYPES.items():
         content = (resources.files("fastapi_offline") / "static" / name).read_bytes().replace(_REDOC_LOGO, _NO_IMAGE)
         # The address changes with the content, so that a browser may keep both for good.
-        links[name] = f"{_ASSETS}/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"
-        _add(app, f"/{_ASSETS}/{name}", content, media_type, {"Cache-Control": "public, max-age=31536000, immutable"})
+        links[name] = f"{ASSETS[1:]}/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"
+        _add(app, f"{ASSETS}/{name}", content, media_type, {"Cache-Control": "public, max-age=31536000, immutable"})
 
     swagger_ui = get_swagger_ui_html(
-        openapi_url="openapi.json",
+        openapi_url=SCHEMA[1:],
         title=f"{app.title} - Swagger UI",
         swagger_js_url=links["swagger-ui-bundle.js"],
         swagger_css_url=links["swagger-ui.css"],
@@ -50,15 +51,15 @@ def add_pages(app: FastAPI) -> None:
         swagger_ui_parameters={"validatorUrl": None},  # else a server on the internet is asked to check the schema
     )
     redoc = get_redoc_html(
-        openapi_url="openapi.json",
+        openapi_url=SCHEMA[1:],
         title=f"{app.title} - ReDoc",
         redoc_js_url=links["redoc.standalone.js"],
         redoc_favicon_url=links["favicon.png"],
         with_google_fonts=False,
     )
-    _add_page(app, "/docs", swagger_ui)
-    _add_page(app, "/docs/oauth2-redirect", get_swagger_ui_oauth2_redirect_html())
-    _add_page(app, "/redoc", redoc)
+    _add_page(app, DOCS, swagger_ui)
+    _add_page(app, OAUTH2_REDIRECT, get_swagger_ui_oauth2_redirect_html())
+    _add_page(app, REDOC, redoc)
 
 
 def _add_page(app: FastAPI, path: str, page: HTMLResponse) -> None:

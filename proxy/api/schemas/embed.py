@@ -6,9 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticKnownError
 
 from proxy.api import truncation
-
-MAX_TEXT_CHARACTERS = 1000
-MAX_TEXTS = 100
+from proxy.contract import MAX_TEXT_CHARACTERS, MAX_TEXTS
 
 Normalize = Annotated[
     bool,

@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from proxy.api.schemas.embed import FOOD, MAX_TEXTS, TOKENS, TRUNCATED, Text, Truncate, Version
+from proxy.api.schemas.embed import FOOD, TOKENS, TRUNCATED, Text, Truncate, Version
+from proxy.contract import MAX_TEXTS
 
 
 class TokenizeRequest(BaseModel):

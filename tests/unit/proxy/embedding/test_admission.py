@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from proxy.api.schemas.embed import MAX_TEXTS
+from proxy.contract import MAX_TEXTS
 from proxy.embedding.admission import AdmittingEmbedder
 from proxy.embedding.base import Embeddings
 from proxy.embedding.batching import BatchingEmbedder

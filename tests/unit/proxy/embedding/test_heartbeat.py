@@ -11,9 +11,9 @@ import pytest
 from proxy.app import create_app
 from proxy.embedding import heartbeat as module
 from proxy.embedding.heartbeat import Heartbeat
+from proxy.embedding.model import ServedModel
 from proxy.errors import EngineUnavailable
 from proxy.settings import Settings
-from proxy.triton.model import ServedModel
 from proxy.triton.process_watch import ProcessWatch
 from tests.fakes.fake_embedder import MODEL, FakeEmbedder
 from tests.fakes.fake_triton import FakeTriton, canary_of, fake_vector, model_config, never, refuse_with

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from proxy.embedding.canary import parse_canary
 from proxy.errors import EngineFailed
+from proxy.triton.canary import parse_canary
 from proxy.triton.model import parse_model_config
 from tests.fakes.fake_triton import DIMENSION, canary_of, fake_vector, model_config
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.embedding import stage_times
 from proxy.embedding.base import Embeddings, Text, TruncationSide
 from proxy.embedding.batching import BatchingEmbedder
 from proxy.embedding.cache import CachingEmbedder
 from proxy.embedding.stage_times import NO_TIMES, StageTimes
+from proxy.triton import step_spans
 from proxy.triton.engine import TritonEmbedder
 from proxy.triton.process_watch import ProcessWatch
 from tests.fakes.fake_triton import FakeTriton
@@ -37,7 +37,7 @@ def soon() -> float:
 
 
 def test_the_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(stage_times).failed == 0
+    assert doctest.testmod(step_spans).failed == 0
 
 
 async def test_the_engine_tells_the_time_of_each_step(triton: FakeTriton, embedder: TritonEmbedder) -> None:

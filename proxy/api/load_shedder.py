@@ -4,24 +4,23 @@ Under more load than the service can carry most requests are refused, and what e
 that are not: FastAPI alone takes longer than all the rest of a refusal.
 """
 
-from http import HTTPStatus
-
 import orjson
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.api.answers import failure
-from proxy.api.schemas.embed import MAX_TEXT_CHARACTERS, MAX_TEXTS
+from proxy.api.answers import answer_embedding_error
+from proxy.contract import MAX_TEXT_CHARACTERS, MAX_TEXTS
 from proxy.embedding.admission import FULL, AdmittingEmbedder
 from proxy.embedding.cache import CachingEmbedder
+from proxy.errors import ServiceFull
 
 # Fields whose values are not looked at here.
 _OTHERS = {"truncate", "return_tokens"}
 _SINGLE, _BATCH = "/api/v1/embed", "/api/v1/embed-batch"
 
 
-class Door:
-    """Knows well-formed requests alone; whatever else comes goes on to where its answer is exact."""
+class LoadShedder:
+    """Handles only well-formed requests; passes everything else to FastAPI, which gives the precise error."""
 
     def __init__(self, app: ASGIApp, admitting: AdmittingEmbedder, cache: CachingEmbedder | None) -> None:
         self._app = app
@@ -37,9 +36,10 @@ class Door:
         messages, body = await _read(receive)
         asked = _parse(body, single=scope["path"] == _SINGLE)
         if asked is not None and self._places(*asked) > self._admitting.free:
-            state = Request(scope).state
-            state.text_count, state.failure = len(asked[0]), FULL
-            await failure(FULL, HTTPStatus.SERVICE_UNAVAILABLE)(scope, receive, send)
+            request = Request(scope)
+            request.state.text_count = len(asked[0])
+            answer = await answer_embedding_error(request, ServiceFull(FULL))
+            await answer(scope, receive, send)
             return
         messages.reverse()
 
