@@ -9,11 +9,11 @@ from contextlib import suppress
 import uvicorn
 
 from proxy.app import create_app
-from proxy.http_protocol import protocol_for
 from proxy.logs import configure_logging
-from proxy.server import STOP_SECONDS, Server
+from proxy.server.http_protocol import protocol_for
+from proxy.server.server import STOP_SECONDS, Server
 from proxy.settings import InvalidSettings, Settings, read_settings
-from proxy.tracing import start_tracing, traces_wanted
+from proxy.telemetry.tracing import start_tracing, traces_wanted
 
 # nginx keeps connections to its upstream for 60 s. The side that closes first must be the client's, or a request can
 # meet a connection that is being closed.

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-import proxy.http_protocol
+import proxy.server.http_protocol
 from proxy.app import create_app
-from proxy.http_protocol import MAX_HEAD_BYTES, MAX_HEADERS, protocol_for
+from proxy.server.http_protocol import MAX_HEAD_BYTES, MAX_HEADERS, protocol_for
 from proxy.settings import Settings
-from tests.contract.fake_embedder import FakeEmbedder
 from tests.contract.requests import EMBED, HEALTH, MODEL_INFO
 from tests.contract.serving import serve
+from tests.fakes.fake_embedder import FakeEmbedder
 from tests.waiting import wait_until
 
 FEW = 5
@@ -99,7 +99,7 @@ def test_what_is_not_http_is_told_in_json(address: str) -> None:
 
 
 def test_half_a_head_does_not_hold_its_place(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy.http_protocol, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(proxy.server.http_protocol, "HEAD_SECONDS", 0.2)
     assert_refused(ask(address, GET), 408)
     with connect(address) as silent:
         assert silent.recv(1) == b""

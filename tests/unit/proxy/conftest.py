@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.engine import TritonEmbedder
-from proxy.triton_client import TritonClient
-from tests.unit.proxy.fake_triton import FakeTriton
+from proxy.triton.client import TritonClient
+from proxy.triton.engine import TritonEmbedder
+from tests.fakes.fake_triton import FakeTriton
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.app import create_app
 from proxy.settings import Settings
-from tests.unit.proxy.fake_triton import FakeTriton, fake_vector, never, refuse_with
+from tests.fakes.fake_triton import FakeTriton, fake_vector, never, refuse_with
 
 pytestmark = pytest.mark.anyio
 
