@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 REPOSITORY = Path(__file__).resolve().parents[3] / "model_repository"
 LIMIT = 24  # tokens, of `tokenizer_file`
+IDENTITY = "00112233445566778899aabbccddeeff"
 
 
 class FakeTensor:
@@ -122,6 +123,7 @@ def tokenizer_file(small_stand_in: Path, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("tokenizer") / "1"
     folder.mkdir()
     tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "model_identity").write_text(IDENTITY)
     return folder / "tokenizer.json"
 
 
