@@ -61,7 +61,7 @@ def create_app(
             batching, settings.max_texts_in_hand, settings.deadline_seconds * _PATIENCE
         )
         if settings.cache_mb > 0:
-            embedder = CachingEmbedder(admitting, ProcessWatch(settings.triton_url), settings.cache_mb)
+            embedder = CachingEmbedder(admitting, settings.cache_mb)
     heartbeat = Heartbeat(embedder, ProcessWatch(settings.triton_url), settings.deadline_seconds, beat_seconds)
     cache = embedder if isinstance(embedder, CachingEmbedder) else None
     metrics.watch(heartbeat, admitting, cache)

@@ -12,6 +12,8 @@ from tritonclient.utils import InferenceServerException
 from proxy.embedder import Text, TruncationSide
 from proxy.errors import EngineFailed
 
+_IDENTITY_BYTES = 16
+
 
 def text_parameters(texts: Sequence[Text], truncation: TruncationSide) -> dict[str, str]:
     """The parameters that the tokenizer step needs for these texts (model_repository/tokenizer/); mostly none."""
@@ -37,14 +39,11 @@ def encode_inference(texts: Sequence[Text], outputs: Sequence[str], parameters: 
     return body, header_length
 
 
-def decode_inference(
-    content: bytes, header_length: int | None, outputs: Sequence[str]
-) -> tuple[list[NDArray[Any]], str]:
-    """An answer's outputs, in the order asked, and the version of the model that gave it. Raises `EngineFailed`."""
+def decode_inference(content: bytes, header_length: int | None, outputs: Sequence[str]) -> list[NDArray[Any]]:
+    """An answer's outputs, in the order asked. Raises `EngineFailed`."""
     try:
         result = InferenceServerClient.parse_response_body(content, header_length=header_length)
         values = [result.as_numpy(name) for name in outputs]
-        version = str(result.get_response().get("model_version", ""))
     # The codec checks little: what it trips over in an odd answer is an error of any of these kinds.
     except (
         InferenceServerException,
@@ -58,4 +57,18 @@ def decode_inference(
     for name, value in zip(outputs, values, strict=True):
         if value is None:
             raise EngineFailed(f"The engine's answer lacks the output {name!r}.")
-    return values, version
+    return values
+
+
+def decode_identity(rows: NDArray[Any], count: int) -> str:
+    """The identity that each of an answer's rows carries, uint8 `[N, 16]`, in hexadecimal. Raises `EngineFailed`.
+
+    >>> decode_identity(np.array([range(16), range(16)], np.uint8), 2)
+    '000102030405060708090a0b0c0d0e0f'
+    """
+    if rows.dtype != np.uint8 or rows.shape != (count, _IDENTITY_BYTES):
+        raise EngineFailed("The engine does not say whose answer this is.")
+    first: bytes = rows[0].tobytes()
+    if rows.tobytes() != first * count:
+        raise EngineFailed("The engine's answer is of several models.")
+    return first.hex()

@@ -1,17 +1,14 @@
 """Which model is served, read from the ensemble's Triton model configuration."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.canary import Canary, parse_canary
-from proxy.errors import EngineFailed
+from proxy.errors import EngineFailed, OutdatedExport
 
 # As much of a commit hash as tells any two revisions apart.
 _REVISION_CHARACTERS = 12
-
-# Outputs of the ensemble that tell the time of its steps; exports of before have none.
-SPANS = ("tokenizer_span", "pooling_span")
 
 
 @dataclass(frozen=True)
@@ -25,16 +22,18 @@ class ServedModel:
     normalizes: bool  # whether the model itself puts out unit vectors
     precision: str  # of the weights: float32, float16 or int8
     max_batch_size: int  # texts that Triton takes in one request; 0 where the ensemble has no batch dimension
+    identity: str  # 32 hexadecimal digits, as each answer carries them; equal for equal exports alone
     canary: Canary | None = field(
         default=None, repr=False
     )  # what a check must find; None where the export says nothing
-    tells_spans: bool = field(default=False, repr=False, compare=False)  # begin and end of its steps, as outputs
+    # Triton's version of the tokenizer that the ensemble takes; empty for the newest. Equal exports may have others.
+    tokenizer_version: str = field(default="", repr=False, compare=False)
 
     @property
     def version(self) -> str:
         """Changes if, and only if, vectors can change.
 
-        >>> ServedModel("mini", "0123456789abcdef", 384, 128, False, "float16", 128).version
+        >>> ServedModel("mini", "0123456789abcdef", 384, 128, False, "float16", 128, 32 * "0").version
         'mini@0123456789ab-float16'
         """
         revision = self.revision.removeprefix("sha256-")[:_REVISION_CHARACTERS]
@@ -44,7 +43,8 @@ class ServedModel:
 def parse_model_config(config: object) -> ServedModel:
     """Triton's model configuration (`GET /v2/models/<ensemble>/config`, parsed from JSON) to the model that it serves.
 
-    Raises `EngineFailed` that names the parameter which is missing or makes no sense.
+    Raises `EngineFailed` that names the parameter which is missing or makes no sense, and `OutdatedExport` where the
+    export did not write an identity.
     """
     if not isinstance(config, Mapping):
         raise EngineFailed("The engine's model configuration is not a JSON object.")
@@ -53,6 +53,8 @@ def parse_model_config(config: object) -> ServedModel:
         raise EngineFailed(
             "The engine's model configuration has no parameters: the ensemble was not made by the export."
         )
+    if "model_identity" not in parameters:
+        raise OutdatedExport
     dimension = _count(parameters, "dimension")
     return ServedModel(
         name=_text(parameters, "model_name"),
@@ -63,15 +65,20 @@ def parse_model_config(config: object) -> ServedModel:
         precision=_text(parameters, "precision"),
         max_batch_size=_batch_size(config),
         canary=parse_canary(parameters, dimension),
-        tells_spans=_has_outputs(config, SPANS),
+        identity=_text(parameters, "model_identity"),
+        tokenizer_version=_tokenizer_version(config),
     )
 
 
-def _has_outputs(config: Mapping[str, Any], names: Iterable[str]) -> bool:
-    outputs = config.get("output")
-    if not isinstance(outputs, list):
-        return False
-    return {output.get("name") for output in outputs if isinstance(output, Mapping)}.issuperset(names)
+def _tokenizer_version(config: Mapping[str, Any]) -> str:
+    scheduling = config.get("ensemble_scheduling")
+    steps = scheduling.get("step") if isinstance(scheduling, Mapping) else None
+    for step in steps if isinstance(steps, list) else []:
+        if isinstance(step, Mapping) and step.get("model_name") == "tokenizer":
+            # Triton's JSON has 64-bit numbers as such or as strings; -1 is the newest.
+            version = str(step.get("model_version", ""))
+            return version if version.isascii() and version.isdigit() else ""
+    return ""
 
 
 def _text(parameters: Mapping[str, Any], name: str) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import aiohttp
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from opentelemetry.trace import Tracer
 from tritonclient.utils import InferenceServerException
 from yarl import URL
 
-from proxy.connections import LAST_PICKED, NumberedConnections, Span
+from proxy.connections import LAST_PICKED, NumberedConnections
 from proxy.embedder import Text, TruncationSide
 from proxy.errors import (
     DeadlineExceeded,
@@ -27,10 +27,9 @@ from proxy.errors import (
     EngineOverloaded,
     EngineUnavailable,
     InvalidText,
-    UnknownOutput,
+    OutdatedExport,
 )
-from proxy.inference_codec import decode_inference, encode_inference, text_parameters
-from proxy.model import SPANS
+from proxy.inference_codec import decode_identity, decode_inference, encode_inference, text_parameters
 from proxy.tracing import inference_span
 
 ENSEMBLE = "sentence_embedding"
@@ -53,37 +52,30 @@ _REFUSED_TEXT = re.compile(r"\btext (\d+) is not valid( token ids)?", re.IGNOREC
 
 _UNKNOWN_OUTPUT = re.compile(r"unexpected inference output", re.IGNORECASE)
 
-_TOKEN_COUNT = "token_count"
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Reply(Generic[T]):
-    """An answer, when the connection that it came over was open, and the version of the ensemble that it is of."""
-
-    value: T
-    span: Span
-    version: str = ""  # Triton's number of it; empty where the answer does not tell
+_IDENTITY = "model_identity"
+_OF_TEXTS = ("token_count", "tokenizer_span", "pooling_span", _IDENTITY)  # beside the vectors
+_OF_TOKENS = ("input_ids", "attention_mask", "token_count", _IDENTITY)
 
 
 @dataclass(frozen=True, eq=False)
 class Inference:
-    """What the ensemble put out for N texts, as it came: unchecked."""
+    """What the ensemble put out for N texts, as it came: unchecked but for the identity."""
 
     vectors: NDArray[Any]
     token_counts: NDArray[Any]
-    tokenizer_span: NDArray[Any] | None = None  # where they were asked for, as the next one
-    pooling_span: NDArray[Any] | None = None
+    tokenizer_span: NDArray[Any]
+    pooling_span: NDArray[Any]
+    identity: str  # of the model that computed this answer
 
 
 @dataclass(frozen=True, eq=False)
 class Tokenization:
-    """What the tokenizer put out for N texts, as it came: unchecked."""
+    """What the tokenizer put out for N texts, as it came: unchecked but for the identity."""
 
     input_ids: NDArray[Any]
     attention_mask: NDArray[Any]
     token_counts: NDArray[Any]
+    identity: str
 
 
 class TritonClient:
@@ -112,51 +104,40 @@ class TritonClient:
         if session is not None:
             await session.close()
 
-    async def version(self) -> str:
-        """The version of the ensemble that answers now. Raises `EmbeddingError`."""
-        content, _, _ = await self._exchange("GET", self._ensemble_url)
+    async def config(self) -> Any:
+        """The configuration of the ensemble that is served now, from JSON. Raises `EmbeddingError`."""
+        content, _ = await self._exchange("GET", self._ensemble_url / "config")
         try:
-            versions = json.loads(content)["versions"]
-            return str(max(versions, key=int))
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
-            raise EngineFailed("The engine's answer to which versions it has is not as expected.") from error
-
-    async def config(self, version: str) -> Reply[Any]:
-        """The configuration of a version of the ensemble, from JSON. Raises `EmbeddingError`."""
-        content, _, span = await self._exchange("GET", self._ensemble_url / "versions" / version / "config")
-        try:
-            return Reply(json.loads(content), span, version)
+            return json.loads(content)
         except (ValueError, RecursionError) as error:
             raise EngineFailed("The engine's model configuration is not JSON.") from error
 
-    async def infer(
-        self, texts: Sequence[Text], output: str, truncation: TruncationSide = "right", spans: bool = False
-    ) -> Reply[Inference]:
-        """The ensemble's `output` for N texts, and their token counts, in one request. Raises `EmbeddingError`.
+    async def infer(self, texts: Sequence[Text], output: str, truncation: TruncationSide = "right") -> Inference:
+        """The ensemble's `output` for N texts, and what it tells beside that, in one request. Raises `EmbeddingError`.
 
-        The texts are all strings or all token ids. With `spans` the times of the steps, too: `UnknownOutput` where the
-        ensemble has none.
+        The texts are all strings or all token ids.
         """
-        outputs = (output, _TOKEN_COUNT, *SPANS) if spans else (output, _TOKEN_COUNT)
-        reply = await self._infer(self._ensemble_url, texts, outputs, text_parameters(texts, truncation))
-        return Reply(Inference(*reply.value), reply.span, reply.version)
+        parameters = text_parameters(texts, truncation)
+        answer = await self._infer(self._ensemble_url, texts, (output, *_OF_TEXTS), parameters)
+        vectors, token_counts, tokenizer_span, pooling_span, identity = answer
+        return Inference(vectors, token_counts, tokenizer_span, pooling_span, decode_identity(identity, len(texts)))
 
     async def tokenize(
-        self, texts: Sequence[Text], truncation: TruncationSide, special_tokens: bool
-    ) -> Reply[Tokenization]:
-        """What the ensemble's tokenizer makes of N texts, in one request. Raises `EmbeddingError`."""
+        self, texts: Sequence[Text], truncation: TruncationSide, special_tokens: bool, version: str = ""
+    ) -> Tokenization:
+        """What a version of the tokenizer, or the newest, makes of N texts, in one request. Raises `EmbeddingError`."""
         parameters = text_parameters(texts, truncation) | {"special_tokens": special_tokens}
-        outputs = ("input_ids", "attention_mask", _TOKEN_COUNT)
-        reply = await self._infer(self._tokenizer_url, texts, outputs, parameters)
-        return Reply(Tokenization(*reply.value), reply.span)
+        url = self._tokenizer_url / "versions" / version if version else self._tokenizer_url
+        input_ids, attention_mask, token_counts, identity = await self._infer(url, texts, _OF_TOKENS, parameters)
+        return Tokenization(input_ids, attention_mask, token_counts, decode_identity(identity, len(texts)))
 
     async def _infer(
         self, model: URL, texts: Sequence[Text], outputs: Sequence[str], parameters: Mapping[str, Any]
-    ) -> Reply[list[NDArray[Any]]]:
+    ) -> list[NDArray[Any]]:
         body, header_length = encode_inference(texts, outputs, parameters)
         try:
             with inference_span(self._tracer, model / "infer", len(texts)) as trace:
-                content, answer_header_length, span = await self._exchange(
+                content, answer_header_length = await self._exchange(
                     "POST", model / "infer", body, {_HEADER_LENGTH: str(header_length), **trace}
                 )
         except InvalidText as error:
@@ -164,13 +145,12 @@ class TritonClient:
             if named and int(named[1]) < len(texts):
                 error.text = texts[int(named[1])]
             raise
-        values, version = decode_inference(content, answer_header_length, outputs)
-        return Reply(values, span, version)
+        return decode_inference(content, answer_header_length, outputs)
 
     async def _exchange(
         self, method: str, url: URL, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> tuple[bytes, int | None, Span]:
-        """One request: content, length of the JSON at its start, span. Raises `EmbeddingError`."""
+    ) -> tuple[bytes, int | None]:
+        """One request: content, length of the JSON at its start. Raises `EmbeddingError`."""
         try:
             return await self._send(method, url, body, headers)
         except _ClosedWhileIdle:
@@ -183,7 +163,7 @@ class TritonClient:
 
     async def _send(
         self, method: str, url: URL, body: bytes | None, headers: dict[str, str] | None
-    ) -> tuple[bytes, int | None, Span]:
+    ) -> tuple[bytes, int | None]:
         if self._session is None:
             raise EngineUnavailable("The connection to the engine is closed.")
         LAST_PICKED.set(None)
@@ -191,14 +171,11 @@ class TritonClient:
             async with self._session.request(
                 method, url, data=body, headers=headers, allow_redirects=False
             ) as response:
-                picked = LAST_PICKED.get()
-                assert picked is not None
-                span = Span(picked.number, self._connections.made)
                 content = await response.read()
                 if response.status != HTTPStatus.OK:
                     raise refusal(response.status, content)
                 length = response.headers.get(_HEADER_LENGTH)
-                return content, None if length is None else int(length), span
+                return content, None if length is None else int(length)
         except EmbeddingError:
             raise
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
@@ -256,7 +233,7 @@ def _refusal(status: int, message: str) -> EmbeddingError:
             return InvalidText("The token ids of a text are not all in the model's vocabulary.")
         return InvalidText("The engine refused a text as not valid.")
     if status == HTTPStatus.BAD_REQUEST and _UNKNOWN_OUTPUT.search(message):
-        return UnknownOutput("The engine has not all of the outputs that it was asked for.")
+        return OutdatedExport()
     if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR) and _NOT_READY.search(message):
         return EngineUnavailable("The engine is not ready.")
     return EngineFailed("The engine failed on the request.")
