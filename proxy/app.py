@@ -52,6 +52,7 @@ def create_app(
     """
     metrics = Metrics()
     admitting: AdmittingEmbedder | None = None
+    asks_triton = embedder is None
     if embedder is None:
         engine = TritonEmbedder(
             TritonClient(settings.triton_url, tracing.tracer if tracing else None), settings.expected_model_name
@@ -62,8 +63,9 @@ def create_app(
         )
         if settings.cache_mb > 0:
             embedder = CachingEmbedder(admitting, settings.cache_mb)
-    heartbeat = Heartbeat(embedder, ProcessWatch(settings.triton_url), settings.deadline_seconds, beat_seconds)
     cache = embedder if isinstance(embedder, CachingEmbedder) else None
+    watch = ProcessWatch(settings.triton_url, cache.engine_ended) if cache else ProcessWatch(settings.triton_url)
+    heartbeat = Heartbeat(embedder, watch, settings.deadline_seconds, beat_seconds)
     metrics.watch(heartbeat, admitting, cache)
     embedder = MeteringEmbedder(embedder, metrics)
 
@@ -71,11 +73,14 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Start order does not matter: nothing here waits for Triton.
         await embedder.open()
+        if asks_triton:
+            await watch.open()
         await heartbeat.open()
         try:
             yield
         finally:
             await heartbeat.close()
+            await watch.close()
             await embedder.close()
             if tracing is not None:
                 await tracing.close()

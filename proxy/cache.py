@@ -1,7 +1,7 @@
 """Remembers vectors by exact text, and computes a text that several requests ask for at one time once.
 
 A vector is kept under the identity of the model that computed it. Those of the current model are found again: the one
-that the engine's newest answer names, to a text or to a check. Where the engine was away instead, there is none.
+that the engine's newest answer names, to a text or to a check. Where the engine was or went away, there is none.
 """
 
 import asyncio
@@ -74,6 +74,10 @@ class CachingEmbedder(AroundEmbedder):
         return CacheCounts(
             self._hits, self._misses, len(self._vectors), int(self._vectors.currsize), int(self._vectors.maxsize)
         )
+
+    def engine_ended(self) -> None:
+        """Nothing is found again until the engine's next answer; what is under way does not count as that."""
+        self._move_to(None, next(self._questions))
 
     async def check(self, deadline: float) -> ServedModel:
         """The embedder's own answer, whose model is the one that the cache answers with from now on."""

@@ -33,8 +33,10 @@ class UnexpectedModel(EngineUnavailable):
 class OutdatedExport(EngineUnavailable):
     """The engine's export is older than this proxy: its answers carry no identity, or not all outputs."""
 
-    def __init__(self) -> None:
-        super().__init__("The engine's model was made by an older export: run `make export`, then `make reload`.")
+    def __init__(
+        self, sentence: str = "The engine's model was made by an older export: run `make export`, then `make reload`."
+    ) -> None:
+        super().__init__(sentence)
 
 
 class ServiceFull(EmbeddingError):

@@ -10,11 +10,11 @@ import threading
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import context, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from yarl import URL
 
 from proxy.settings import InvalidSettings
 
@@ -137,8 +137,8 @@ def called_for(callers: Sequence[trace.SpanContext]) -> Iterator[None]:
 
 
 @contextmanager
-def inference_span(tracer: trace.Tracer | None, url: URL, texts: int) -> Iterator[dict[str, str]]:
-    """A span around one POST of so many texts to `url`; yields the headers by which Triton's own spans join it.
+def inference_span(tracer: trace.Tracer | None, url: str, path: str, texts: int) -> Iterator[dict[str, str]]:
+    """A span around one POST of so many texts to `path` at `url`; yields the headers by which Triton's spans join it.
 
     None without a sampled parent: Triton traces whatever comes with a `traceparent`.
     """
@@ -146,15 +146,16 @@ def inference_span(tracer: trace.Tracer | None, url: URL, texts: int) -> Iterato
         yield {}
         return
     others: Any = context.get_value(_OTHERS) or ()
+    server = urlsplit(url)
     attributes: dict[str, str | int] = {
         "http.request.method": "POST",
-        "url.full": str(url),
-        "server.address": url.host or "",
-        "server.port": url.port or 0,
+        "url.full": url + path,
+        "server.address": server.hostname or "",
+        "server.port": server.port or (443 if server.scheme == "https" else 80),
         "embedding.texts": texts,
     }
     with tracer.start_as_current_span(
-        f"POST {url.path}",
+        f"POST {path}",
         kind=trace.SpanKind.CLIENT,
         attributes=attributes,
         links=[trace.Link(other) for other in others],

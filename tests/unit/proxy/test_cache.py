@@ -128,6 +128,22 @@ def test_nothing_is_remembered_of_an_engine_that_is_away(asked: str, failure: Em
     run(test())
 
 
+def test_an_engine_that_ended_is_asked_again_and_what_it_was_asked_before_says_nothing() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            await setting.embed("a")
+            setting.engine.hold()
+            late = asyncio.create_task(setting.embed("late"))
+            await until(lambda: len(setting.engine.calls) == 2)
+            setting.cache.engine_ended()
+            setting.engine.release()
+            await late
+            await setting.embed("a")
+            assert setting.engine.calls == [["a"], ["late"], ["a"]]
+
+    run(test())
+
+
 def test_what_each_of_two_models_computed_is_answered_while_it_is_the_current_one() -> None:
     async def test() -> None:
         async with Setting() as setting:
