@@ -121,8 +121,8 @@ class Connection(asyncio.Protocol):
             self._keeps = False
             self._fail(NotHttp(str(error)))
         else:
-            if self._size > MAX_BODY_BYTES or self._received - 2 * self._size > MAX_HEAD_BYTES:
-                self._fail(AnswerTooLarge())
+            if self._waiter is not None:
+                self._check_size()
         if not self._keeps:
             self.abort()
 
@@ -156,9 +156,15 @@ class Connection(asyncio.Protocol):
         self._size += len(body)
 
     def on_message_complete(self) -> None:
+        self._check_size()
         if self._parser.get_status_code() >= 200:  # else the answer proper is still to come
             self._keeps = self._keeps and self._parser.should_keep_alive()
             self._finish()
+
+    def _check_size(self) -> None:
+        if self._size > MAX_BODY_BYTES or self._received - 2 * self._size > MAX_HEAD_BYTES:
+            self._keeps = False
+            self._fail(AnswerTooLarge())
 
     def _begin_message(self) -> None:
         self._json_length, self._framed, self._head_ended, self._parts, self._size = None, False, False, [], 0
