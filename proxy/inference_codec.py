@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -13,6 +14,7 @@ from proxy.embedder import Text, TruncationSide
 from proxy.errors import EngineFailed
 
 _IDENTITY_BYTES = 16
+_MAX_JSON_BYTES = 64 * 2**10  # of an answer's description; a usual one has 600
 
 # Triton's names of the types whose elements have one size; its machine and this one are both little-endian.
 _DATATYPES: dict[object, np.dtype[Any]] = {
@@ -41,10 +43,15 @@ def encode_inference(texts: Sequence[Text], outputs: Sequence[str], parameters: 
     tensor = InferInput("text", [len(texts), 1], "BYTES").set_data_from_numpy(encoded, binary_data=True)
     body, header_length = InferenceServerClient.generate_request_body(
         [tensor],
-        outputs=[InferRequestedOutput(name, binary_data=True) for name in outputs],
+        outputs=_requested(tuple(outputs)),
         parameters=dict(parameters) or None,
     )
     return body, header_length
+
+
+@lru_cache(maxsize=8)
+def _requested(outputs: tuple[str, ...]) -> list[InferRequestedOutput]:
+    return [InferRequestedOutput(name, binary_data=True) for name in outputs]
 
 
 def decode_inference(content: bytes, json_length: bytes | None, outputs: Sequence[str]) -> list[NDArray[Any]]:
@@ -56,38 +63,60 @@ def decode_inference(content: bytes, json_length: bytes | None, outputs: Sequenc
     """
     try:
         end = len(content) if json_length is None else _length(json_length.decode("ascii"))
-        tensors: dict[str, NDArray[Any]] = {}
-        for described in orjson.loads(memoryview(content)[:end])["outputs"]:
-            size = described["parameters"]["binary_data_size"]
-            tensor = _tensor(content, end, size, described["datatype"], described["shape"])
-            end += size
-            if tensors.setdefault(described["name"], tensor) is not tensor:
-                raise ValueError("an output comes twice")
-        if end != len(content):
-            raise ValueError("there are bytes after the last tensor")
+        places = _places(content[:end], len(content) - end)
     except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise EngineFailed("The engine's answer could not be decoded.") from error
+    tensors = []
     for name in outputs:
-        if name not in tensors:
+        if name not in places:
             raise EngineFailed(f"The engine's answer lacks the output {name!r}.")
-    return [tensors[name] for name in outputs]
+        element, shape, start, elements = places[name]
+        tensor: NDArray[Any] = np.frombuffer(content, element, elements, end + start).reshape(shape)
+        tensors.append(tensor if tensor.flags.aligned else tensor.copy())
+    return tensors
+
+
+class _Place(NamedTuple):
+    """Where a tensor is in an answer."""
+
+    element: np.dtype[Any]
+    shape: tuple[int, ...]
+    start: int  # bytes from the end of the JSON
+    elements: int
+
+
+@lru_cache(maxsize=256)  # answers for as many texts begin with the same JSON
+def _places(described: bytes, size: int) -> dict[str, _Place]:
+    """The tensors that the JSON of an answer describes, by name; `size`: of all of them together, in bytes.
+
+    Raises `ValueError` or one of its like where they are not so many bytes.
+    """
+    if not 0 <= len(described) <= _MAX_JSON_BYTES:
+        raise ValueError("the JSON is larger than any that is expected")
+    places: dict[str, _Place] = {}
+    start = 0
+    for output in orjson.loads(described)["outputs"]:
+        name, element, shape = output["name"], _DATATYPES[output["datatype"]], output["shape"]
+        length = output["parameters"]["binary_data_size"]
+        if not isinstance(shape, list) or not all(type(extent) is int and extent >= 0 for extent in shape):
+            raise ValueError("a shape is not a list of whole numbers")
+        count = math.prod(shape)
+        if type(length) is not int or length != element.itemsize * count:
+            raise ValueError("a tensor has not the bytes that it needs")
+        if name in places:
+            raise ValueError("an output comes twice")
+        np.broadcast_to(np.zeros((), element), shape)  # an array may have this shape at all
+        places[name] = _Place(element, tuple(shape), start, count)
+        start += length
+    if start != size:
+        raise ValueError("the tensors are not all of the bytes")
+    return places
 
 
 def _length(digits: str) -> int:
     if not (digits.isascii() and digits.isdigit()):
         raise ValueError("a length is not a whole number")
     return int(digits)
-
-
-def _tensor(content: bytes, start: int, size: object, datatype: object, shape: object) -> NDArray[Any]:
-    """A tensor whose bytes begin at `start`. Raises `ValueError` or one of its like."""
-    element = _DATATYPES[datatype]
-    if not isinstance(shape, list) or not all(type(extent) is int and extent >= 0 for extent in shape):
-        raise ValueError("a shape is not a list of whole numbers")
-    if type(size) is not int or size != element.itemsize * math.prod(shape) or size > len(content) - start:
-        raise ValueError("a tensor has not the bytes that it needs")
-    tensor: NDArray[Any] = np.frombuffer(content, element, size // element.itemsize, start).reshape(shape)
-    return tensor if tensor.flags.aligned else tensor.copy()
 
 
 def decode_identity(rows: NDArray[Any], count: int) -> str:

@@ -66,7 +66,8 @@ def test_as_tritonclient_decodes(tensors: list[Tensor], spaces: int) -> None:
 def test_a_tensor_of_no_rows_has_its_shape() -> None:
     content, length = encode(described([("FP32", np.zeros((0, 4), np.float32))]), b"")
     (values,) = decode_inference(content, length, ["tensor 0"])
-    assert (values.dtype, values.shape) == (np.float32, (0, 4))
+    assert values.dtype == np.float32
+    assert values.shape == (0, 4)
 
 
 WHOLE: list[Tensor] = [("FP32", np.zeros((2, 3), np.float32)), ("INT32", np.zeros((2, 1), np.int32))]
@@ -102,9 +103,9 @@ def test_a_broken_answer_is_decoded_or_refused(data: st.DataObject) -> None:
     content, length = encode(described(WHOLE), data_of(WHOLE))
     start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(content))] * 2)))
     broken = content[:start] + data.draw(st.binary(max_size=8)) + content[end:]
-    length = data.draw(st.sampled_from([length, None, b"", b"-1", b"1_0", b" 5", "²".encode(), b"9" * 5000, b"0"]))
+    told = data.draw(st.sampled_from([length, None, b"", b"-1", b"1_0", b" 5", "²".encode(), b"9" * 5000, b"0"]))
     try:
-        found = decode_inference(broken, length, ["tensor 0", "tensor 1"])
+        found = decode_inference(broken, told, ["tensor 0", "tensor 1"])
     except EngineFailed:
         return
     assert all(isinstance(values, np.ndarray) for values in found)
