@@ -88,6 +88,8 @@ class Connection(asyncio.Protocol):
 
     async def exchange(self, request: bytes) -> Answer:
         """The answer to one request. Cancelled, it ends the connection. Raises `TransportError`."""
+        if self._transport is None:
+            raise ConnectionEnded
         waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiter = waiter
         self._received = 0

@@ -18,6 +18,7 @@ from proxy.triton.connection import (
     Answer,
     AnswerTooLarge,
     CannotConnect,
+    Connection,
     ConnectionEnded,
     ConnectTimedOut,
     NotHttp,
@@ -225,6 +226,22 @@ async def test_one_that_ended_before_it_was_asked_is_not_asked(server: Server, p
     await until(lambda: server.ended == 1)
     assert (await ask(pool)).content == b"ok"
     assert server.requests == 2
+
+
+async def test_a_server_that_closes_what_it_accepts() -> None:
+    async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(close, "127.0.0.1", 0)
+    async with server, opened(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as pool:
+        for _ in range(20):
+            await fails(pool, ConnectionEnded)
+
+
+async def test_a_connection_that_is_lost_before_it_is_asked() -> None:
+    connection = Connection()
+    with pytest.raises(ConnectionEnded):
+        await connection.exchange(REQUEST)
 
 
 async def test_one_that_was_idle_for_long_is_let_go(
