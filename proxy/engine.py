@@ -53,8 +53,8 @@ class TritonEmbedder:
         """One float32 vector for each text, by one request to Triton. Raises `EmbeddingError`."""
         output = "normalized_embedding" if normalize else "embedding"
         async with until(deadline):
-            if self._expected_model_name and not (self._latest and self._expects(self._latest)):
-                self._accept(await self._read_model())  # refused before anything is computed
+            if self._expected_model_name:
+                self._accept(await self._latest_or_read())  # refused before anything is computed
             for _ in range(_MAX_ATTEMPTS):
                 begun = time.perf_counter()  # the event loop's clock has milliseconds
                 inferred = await self._client.infer(texts, output, truncation)
@@ -75,7 +75,7 @@ class TritonEmbedder:
     ) -> Tokens:
         """The token ids of each text, by one request to the ensemble's tokenizer. Raises `EmbeddingError`."""
         async with until(deadline):
-            asked = self._latest or await self._read_model()
+            asked = await self._latest_or_read()
             for attempt in range(_MAX_READINGS):
                 self._accept(asked)
                 try:
@@ -124,6 +124,12 @@ class TritonEmbedder:
                     break
                 await self._read_model()
             return self._models.get(identity)
+
+    async def _latest_or_read(self) -> ServedModel:
+        """The latest model; where that is none or not the expected one, Triton may have another by now."""
+        if self._latest is not None and self._expects(self._latest):
+            return self._latest
+        return await self._read_model()
 
     async def _read_model(self) -> ServedModel:
         """The model of one Triton, which is remembered."""

@@ -245,10 +245,15 @@ async def picky(triton: FakeTriton) -> TritonEmbedder:
 
 async def test_only_the_expected_model_embeds(triton: FakeTriton, picky: TritonEmbedder) -> None:
     await picky.open()
-    for ask in (picky.embed(["a"], True, soon()), picky.check(soon())):
+    for ask in (picky.embed(["a"], True, soon()), picky.tokenize(["a"], soon()), picky.check(soon())):
         with pytest.raises(UnexpectedModel, match=r"'fake-model'.*'wanted'"):
             await ask
     assert triton.inferences == []
+    await triton.restart("wanted")
+    assert (await picky.tokenize(["a"], soon())).model.name == "wanted"
+    await triton.restart("another")
+    with pytest.raises(UnexpectedModel):
+        await picky.tokenize(["a"], soon())
     await triton.restart("wanted")
     assert (await picky.embed(["a"], True, soon())).model.name == "wanted"
     await triton.restart("another")
