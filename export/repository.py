@@ -1,5 +1,6 @@
 """A complete Triton model repository: the hand-written one, with what depends on the model filled in."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -38,8 +39,17 @@ class ExportedModel:
     canary_embedding: str  # the unit vector that the original gives for it, float32 little-endian in base64
     canary_minimum_cosine: float  # between that and what the service gives
 
+    @property
+    def identity(self) -> str:
+        """32 hexadecimal digits, equal for exports that are equal in every field: what each answer carries."""
+        return hashlib.sha256(json.dumps(self._fields(), sort_keys=True).encode()).hexdigest()[:32]
+
     def parameters(self) -> dict[str, str]:
-        """Each field as Triton's configuration holds it: a string, booleans as `true` and `false`."""
+        """Each field as Triton's configuration holds it, and the identity that they have together."""
+        return self._fields() | {"model_identity": self.identity}
+
+    def _fields(self) -> dict[str, str]:
+        """A string for each, booleans as `true` and `false`."""
         return {
             name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in vars(self).items()
         }
@@ -62,6 +72,8 @@ def write_repository(folder: Path, model: ExportedModel, tokenizer: TextTokenize
     (folder / "tokenizer" / str(version) / "prompts.json").write_text(prompts, encoding="utf-8")
     settings = json.dumps({"normalizes": model.normalizes})
     (folder / "pooling" / str(version) / "pooling.json").write_text(settings, encoding="utf-8")
+    for step in ("tokenizer", "pooling"):  # those whose answers say whose they are
+        (folder / step / str(version) / "model_identity").write_text(model.identity, encoding="utf-8")
     configs = {step: read_config(folder / step / "config.pbtxt") for step in STEPS}
     _complete_ensemble(configs["sentence_embedding"], model, version)
     _add_warm_up(folder, configs, model)

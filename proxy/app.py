@@ -57,6 +57,7 @@ def create_app(
     """
     metrics = Metrics()
     admitting: AdmittingEmbedder | None = None
+    asks_triton = embedder is None
     if embedder is None:
         engine = TritonEmbedder(
             TritonClient(settings.triton_url, tracing.tracer if tracing else None), settings.expected_model_name
@@ -66,9 +67,10 @@ def create_app(
             batching, settings.max_texts_in_hand, settings.deadline_seconds * _PATIENCE
         )
         if settings.cache_mb > 0:
-            embedder = CachingEmbedder(admitting, ProcessWatch(settings.triton_url), settings.cache_mb)
-    heartbeat = Heartbeat(embedder, ProcessWatch(settings.triton_url), settings.deadline_seconds, beat_seconds)
+            embedder = CachingEmbedder(admitting, settings.cache_mb)
     cache = embedder if isinstance(embedder, CachingEmbedder) else None
+    watch = ProcessWatch(settings.triton_url, cache.engine_ended) if cache else ProcessWatch(settings.triton_url)
+    heartbeat = Heartbeat(embedder, watch, settings.deadline_seconds, beat_seconds)
     metrics.watch(heartbeat, admitting, cache)
     embedder = MeteringEmbedder(embedder, metrics)
 
@@ -76,11 +78,14 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Start order does not matter: nothing here waits for Triton.
         await embedder.open()
+        if asks_triton:
+            await watch.open()
         await heartbeat.open()
         try:
             yield
         finally:
             await heartbeat.close()
+            await watch.close()
             await embedder.close()
             if tracing is not None:
                 await tracing.close()

@@ -3,11 +3,11 @@
 EmbeddingError
 ├── EngineUnavailable      away, not ready, or gone in the middle of an answer; asking again soon may work
 │   ├── EngineOverloaded   there, and with more to do than it takes on
-│   └── UnexpectedModel    there, and serving another model than the one that is wanted
+│   ├── UnexpectedModel    there, and serving another model than the one that is wanted
+│   └── OutdatedExport     there, and serving an export whose answers do not say whose they are
 ├── ServiceFull            as many texts are in hand as the service takes on
 ├── DeadlineExceeded       no answer in the time that a request has
 ├── EngineFailed           an answer, and not one that can be used
-│   └── UnknownOutput      the ensemble lacks what was asked for: it is another one than before
 └── InvalidText            the engine does not take the text
 
 Each carries one sentence for the client: never a traceback, a path, an address or a text that was sent.
@@ -30,6 +30,15 @@ class UnexpectedModel(EngineUnavailable):
     """The engine serves another model than `EXPECTED_MODEL`; its vectors must not be mixed with that one's."""
 
 
+class OutdatedExport(EngineUnavailable):
+    """The engine's export is older than this proxy: its answers carry no identity, or not all outputs."""
+
+    def __init__(
+        self, sentence: str = "The engine's model was made by an older export: run `make export`, then `make reload`."
+    ) -> None:
+        super().__init__(sentence)
+
+
 class ServiceFull(EmbeddingError):
     """The request would make more texts in hand than the service takes on; nothing of it was begun."""
 
@@ -40,10 +49,6 @@ class DeadlineExceeded(EmbeddingError):
 
 class EngineFailed(EmbeddingError):
     """The engine answered with a failure of its own, or with something that is not what it promised."""
-
-
-class UnknownOutput(EngineFailed):
-    """The ensemble does not have the outputs that it was asked for: another export came in its place."""
 
 
 class InvalidText(EmbeddingError):

@@ -13,9 +13,9 @@ from proxy.errors import (
     EngineOverloaded,
     EngineUnavailable,
     InvalidText,
+    OutdatedExport,
     ServiceFull,
     UnexpectedModel,
-    UnknownOutput,
 )
 from proxy.responses import CLIENT_CLOSED_REQUEST, failure, json_answer, note_failure
 
@@ -25,10 +25,10 @@ STATUSES: dict[type[EmbeddingError], HTTPStatus] = {
     EngineUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     EngineOverloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     UnexpectedModel: HTTPStatus.SERVICE_UNAVAILABLE,
+    OutdatedExport: HTTPStatus.SERVICE_UNAVAILABLE,
     ServiceFull: HTTPStatus.SERVICE_UNAVAILABLE,
     DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     EngineFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
-    UnknownOutput: HTTPStatus.INTERNAL_SERVER_ERROR,
     InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,
     EmbeddingError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

@@ -1,22 +1,26 @@
 """Remembers vectors by exact text, and computes a text that several requests ask for at one time once.
 
-A vector is found again under the version of the model that computed it, and only while the engine's process is surely
-the one that gave an answer of that version.
+A vector is kept under the identity of the model that computed it. Those of the current model are found again: the one
+that the engine's newest answer names, to a text or to a check. Where the engine was or went away, there is none.
 """
 
 import asyncio
-from collections.abc import Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from cachetools import LRUCache
 
 from proxy.deadlines import until
-from proxy.embedding.base import AroundEmbedder, Embedder, Embeddings, EngineWatch, Text, TruncationSide, join
+from proxy.embedding.base import AroundEmbedder, Embedder, Embeddings, Text, TruncationSide, join
 from proxy.embedding.model import ServedModel
 from proxy.embedding.stage_times import NO_TIMES
-from proxy.errors import DeadlineExceeded
+from proxy.errors import DeadlineExceeded, EngineOverloaded, EngineUnavailable
 
-_Key = tuple[str, bool, TruncationSide, Text]  # version, normalize, truncation, text
+_Key = tuple[str, bool, TruncationSide, Text]  # identity, normalize, truncation, text
+
+T = TypeVar("T")
 
 # Of an entry beside its text and its vector: the key's tuple, the arrays' objects, the places in the cache's tables.
 _ENTRY_BYTES = 700
@@ -53,13 +57,14 @@ def _entry_bytes(entry: tuple[Text, Embeddings]) -> int:
 class CachingEmbedder(AroundEmbedder):
     """An `Embedder` around another one."""
 
-    def __init__(self, embedder: Embedder, watch: EngineWatch, megabytes: int) -> None:
+    def __init__(self, embedder: Embedder, megabytes: int) -> None:
         """`megabytes`: MiB that the remembered texts and vectors may take, about."""
         super().__init__(embedder)
-        self._watch = watch
         self._vectors: LRUCache[_Key, tuple[Text, Embeddings]] = LRUCache(megabytes * 2**20, getsizeof=_entry_bytes)
         self._flights: dict[_Key, tuple[_Flight, int]] = {}  # the flight, and the text's row in its answer
-        self._current: tuple[int, ServedModel] | None = None  # a process, and the model that it serves
+        self._current: ServedModel | None = None
+        self._questions = itertools.count(1)  # to the engine, numbered in order of asking
+        self._newest = 0  # the newest question that has an answer
         self._hits = 0
         self._misses = 0
 
@@ -70,33 +75,23 @@ class CachingEmbedder(AroundEmbedder):
             self._hits, self._misses, len(self._vectors), int(self._vectors.currsize), int(self._vectors.maxsize)
         )
 
-    async def open(self) -> None:
-        """Opens the embedder, and starts to watch its process."""
-        await self._embedder.open()
-        await self._watch.open()
-
-    async def close(self) -> None:
-        """Closes both."""
-        await self._watch.close()
-        await self._embedder.close()
+    def engine_ended(self) -> None:
+        """Nothing is found again until the engine's next answer; what is under way does not count as that."""
+        self._move_to(None, next(self._questions))
 
     async def check(self, deadline: float) -> ServedModel:
         """The embedder's own answer, whose model is the one that the cache answers with from now on."""
-        process, before = self._watch.process, self._current
-        model = await self._embedder.check(deadline)
-        self._move_to(model, process, before)
-        return model
+        return await self._note(self._embedder.check(deadline), lambda model: model)
 
     async def embed(
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
     ) -> Embeddings:
         """One vector for each text, remembered or computed. Raises as the embedder does."""
-        current = self._current
-        if current is None or current[0] != self._watch.process:
+        model = self._current
+        if model is None:
             self._misses += len(texts)
             return await self._compute(texts, normalize, deadline, truncation)
-        model = current[1]
-        keys: list[_Key] = [(model.version, normalize, truncation, text) for text in texts]
+        keys: list[_Key] = [(model.identity, normalize, truncation, text) for text in texts]
         found: dict[_Key, Embeddings] = {}
         joined: dict[_Flight, list[tuple[_Key, int]]] = {}
         missing: dict[_Key, None] = {}
@@ -129,10 +124,10 @@ class CachingEmbedder(AroundEmbedder):
 
     def missing(self, texts: Sequence[Text], normalize: bool) -> int:
         """How many of these texts, cut on the right, would be computed: neither remembered nor under way."""
-        if self._current is None or self._current[0] != self._watch.process:
+        if self._current is None:
             return len(texts)
-        version = self._current[1].version
-        keys: set[_Key] = {(version, normalize, "right", text) for text in texts}
+        identity = self._current.identity
+        keys: set[_Key] = {(identity, normalize, "right", text) for text in texts}
         return sum(key not in self._vectors and key not in self._flights for key in keys)
 
     def _start(self, keys: list[_Key], deadline: float) -> _Flight:
@@ -182,25 +177,28 @@ class CachingEmbedder(AroundEmbedder):
     async def _compute(
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide
     ) -> Embeddings:
-        """Asks the embedder, and remembers the answer if one process was there all the while."""
-        process, before = self._watch.process, self._current
-        answer = await self._embedder.embed(texts, normalize, deadline, truncation)
-        if self._move_to(answer.model, process, before):
-            for row, text in enumerate(texts):
-                entry = (text, answer.rows([row]))  # a copy: a view of the answer would keep all of it
-                if _entry_bytes(entry) <= self._vectors.maxsize:
-                    self._vectors[(answer.model.version, normalize, truncation, text)] = entry
+        """Asks the embedder, and remembers the answer under the model that gave it."""
+        asked = self._embedder.embed(texts, normalize, deadline, truncation)
+        answer = await self._note(asked, lambda answer: answer.model)
+        for row, text in enumerate(texts):
+            entry = (text, answer.rows([row]))  # a copy: a view of the answer would keep all of it
+            if _entry_bytes(entry) <= self._vectors.maxsize:
+                self._vectors[(answer.model.identity, normalize, truncation, text)] = entry
         return answer
 
-    def _move_to(self, model: ServedModel, process: int | None, before: tuple[int, ServedModel] | None) -> bool:
-        """Answers with this model's vectors from now on; `process` and `before` are of when the engine was asked.
+    async def _note(self, question: Awaitable[T], model_of: Callable[[T], ServedModel]) -> T:
+        """The answer to a question to the engine, whose model is the current one unless a later question has one."""
+        number = next(self._questions)
+        try:
+            answer = await question
+        except EngineOverloaded:  # it is there
+            raise
+        except EngineUnavailable:
+            self._move_to(None, number)
+            raise
+        self._move_to(model_of(answer), number)
+        return answer
 
-        False where nothing may be remembered of the answer: the process is not surely the same, or a later answer came
-        first and had another model, which stays.
-        """
-        if process is None or process != self._watch.process:
-            return False
-        if self._current not in (before, (process, model)):
-            return False
-        self._current = (process, model)
-        return True
+    def _move_to(self, model: ServedModel | None, number: int) -> None:
+        if number > self._newest:
+            self._newest, self._current = number, model

@@ -37,7 +37,10 @@ class Heartbeat:
     def __init__(
         self, embedder: Embedder, watch: EngineWatch, deadline_seconds: float, beat_seconds: float = BEAT_SECONDS
     ) -> None:
-        """`deadline_seconds`: of a request. `beat_seconds`: 0 for no checks but one for each question."""
+        """`watch`: opened and closed by its owner. `deadline_seconds`: of a request.
+
+        `beat_seconds`: 0 for no checks but one for each question.
+        """
         self._embedder = embedder
         self._watch = watch
         self._check_seconds = min(_CHECK_SECONDS, deadline_seconds)
@@ -50,7 +53,6 @@ class Heartbeat:
     async def open(self) -> None:
         """Starts to check; does not wait for the engine to be there."""
         if self._beat_seconds > 0:
-            await self._watch.open()
             self._task = asyncio.create_task(self._beat())
 
     async def close(self) -> None:
@@ -60,7 +62,6 @@ class Heartbeat:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
-            await self._watch.close()
 
     async def model(self) -> ServedModel:
         """The model that a text sent now would be embedded with.

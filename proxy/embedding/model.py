@@ -19,17 +19,19 @@ class ServedModel:
     normalizes: bool  # whether the model itself puts out unit vectors
     precision: str  # of the weights: float32, float16 or int8
     max_batch_size: int  # texts that Triton takes in one request; 0 where the ensemble has no batch dimension
+    identity: str  # 32 hexadecimal digits, as each answer carries them; equal for equal exports alone
     prompt: str = ""  # what the tokenizer puts before each text; empty for none
     canary: Canary | None = field(
         default=None, repr=False
     )  # what a check must find; None where the export says nothing
-    tells_spans: bool = field(default=False, repr=False, compare=False)  # begin and end of its steps, as outputs
+    # Triton's version of the tokenizer that the ensemble takes; empty for the newest. Equal exports may have others.
+    tokenizer_version: str = field(default="", repr=False, compare=False)
 
     @property
     def version(self) -> str:
         """Changes if, and only if, vectors can change.
 
-        >>> ServedModel("mini", "0123456789abcdef", 384, 128, False, "float16", 128).version
+        >>> ServedModel("mini", "0123456789abcdef", 384, 128, False, "float16", 128, 32 * "0").version
         'mini@0123456789ab-float16'
         """
         revision = self.revision.removeprefix("sha256-")[:_REVISION_CHARACTERS]

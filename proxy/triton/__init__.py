@@ -1,1 +1,1 @@
-"""All that knows Triton: its protocol, its configuration, its errors, and the `Embedder` that asks it."""
+"""All that knows Triton: connection, protocol, configuration and errors, and the `Embedder` that asks it."""

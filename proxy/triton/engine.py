@@ -12,31 +12,32 @@ from proxy.deadlines import until
 from proxy.embedding.base import Embeddings, Text, Tokens, TruncationSide
 from proxy.embedding.canary import DEFAULT_TEXT
 from proxy.embedding.model import ServedModel
-from proxy.errors import EngineFailed, EngineUnavailable, UnexpectedModel, UnknownOutput
-from proxy.triton.client import Inference, Reply, Tokenization, TritonClient
+from proxy.errors import EngineFailed, EngineUnavailable, UnexpectedModel
+from proxy.triton.client import Inference, Tokenization, TritonClient
 from proxy.triton.model import parse_model_config
 from proxy.triton.step_spans import of_call
 
 # Inferences tried for one request while Triton is restarted with one model after another.
 _MAX_ATTEMPTS = 3
+# Readings of the configuration for one answer: behind a balancer over two Tritons, each may be of the wrong one.
+_MAX_READINGS = 12
 
 _CHANGED = "The engine changed its model while it was asked."
 
 
 class TritonEmbedder:
-    """Embeds by the ensemble of one Triton, which may come, go and change its model meanwhile.
+    """Embeds by an ensemble of Triton, which may come, go and change its model meanwhile, or be one of several.
 
-    Vectors are never labelled with a model that did not compute them. A version of the ensemble keeps its model for as
-    long as its Triton runs, so a configuration that was read holds for every answer of the same process and version,
-    and is read again for any other.
+    Each answer carries the identity of the model that computed it. The models are known by theirs, read from the
+    ensemble's configuration: an answer with an identity that is not known yet has it read, until it is that one's.
     """
 
     def __init__(self, client: TritonClient, expected_model_name: str = "") -> None:
         """`expected_model_name`: the only model to embed with; empty for any."""
         self._client = client
         self._expected_model_name = expected_model_name
-        self._known: Reply[ServedModel] | None = None  # what was read last
-        self._before: Reply[ServedModel] | None = None  # and before: two versions answer while one replaces the other
+        self._models: dict[str, ServedModel] = {}  # by identity
+        self._latest: ServedModel | None = None  # of the newest answer or reading
         self._reading = asyncio.Lock()
 
     async def open(self) -> None:
@@ -53,30 +54,17 @@ class TritonEmbedder:
         """One float32 vector for each text, by one request to Triton. Raises `EmbeddingError`."""
         output = "normalized_embedding" if normalize else "embedding"
         async with until(deadline):
-            before = await self._known_or_read()
-            if not self._expects(before.value):  # it may have been replaced since
-                before = await self._read_model()
-            just_read = False
+            if self._expected_model_name:
+                self._accept(await self._latest_or_read())  # refused before anything is computed
             for _ in range(_MAX_ATTEMPTS):
-                self._accept(before.value)
                 begun = time.perf_counter()  # the event loop's clock has milliseconds
-                try:
-                    inferred = await self._client.infer(texts, output, truncation, before.value.tells_spans)
-                except UnknownOutput:  # an older export came in its place
-                    before, just_read = await self._read_model(), True
-                    continue
+                inferred = await self._client.infer(texts, output, truncation)
                 seconds = time.perf_counter() - begun
-                try:
-                    after = await self._model_of(inferred)
-                except EngineUnavailable:
-                    continue  # the version that answered is unloaded by now: the one in its place answers next
-                # The second for connections that all end with their first answer: read before and after, with nothing
-                # but the inference between, and the same.
-                certain = after.span.same_process(inferred.span) or (just_read and after.value == before.value)
-                if certain:
-                    self._accept(after.value)
-                    return _check(inferred.value, len(texts), after.value, seconds)
-                before, just_read = after, True
+                model = self._models.get(inferred.identity) or await self._find(inferred.identity)
+                if model is not None:  # else it is gone before it was known: the one in its place answers next
+                    self._latest = model
+                    self._accept(model)
+                    return _check(inferred, len(texts), model, seconds)
         raise EngineUnavailable(_CHANGED)
 
     async def tokenize(
@@ -86,67 +74,69 @@ class TritonEmbedder:
         truncation: TruncationSide = "right",
         special_tokens: bool = False,
     ) -> Tokens:
-        """The token ids of each text, by one request to the ensemble's tokenizer. Raises `EmbeddingError`.
-
-        The tokenizer's answer does not tell the version of the ensemble: the model is asked for before and after.
-        """
-        before = await self.model(deadline)
-        for _ in range(_MAX_ATTEMPTS):
-            self._accept(before)
-            async with until(deadline):
-                tokenized = await self._client.tokenize(texts, truncation, special_tokens)
-            after = await self.model(deadline)
-            if after == before:
-                return _check_tokens(tokenized.value, len(texts), after)
-            before = after
+        """The token ids of each text, by one request to the ensemble's tokenizer. Raises `EmbeddingError`."""
+        async with until(deadline):
+            asked = await self._latest_or_read()
+            for attempt in range(_MAX_READINGS):
+                self._accept(asked)
+                try:
+                    tokenized = await self._client.tokenize(texts, truncation, special_tokens, asked.tokenizer_version)
+                except EngineUnavailable:  # its version may be gone, or another Triton was asked
+                    if attempt >= _MAX_ATTEMPTS:
+                        raise
+                    asked = await self._read_model()
+                    continue
+                model = self._models.get(tokenized.identity)
+                if model is not None:
+                    self._accept(model)
+                    return _check_tokens(tokenized, len(texts), model)
+                asked = await self._read_model()
         raise EngineUnavailable(_CHANGED)
 
     async def model(self, deadline: float) -> ServedModel:
         """The model as Triton says now, whether it is the expected one or not. Raises `EmbeddingError`."""
         async with until(deadline):
-            return parse_model_config((await self._client.config(await self._client.version())).value)
+            return await self._read_model()
 
     async def check(self, deadline: float) -> ServedModel:
         """Embeds the model's canary through the whole ensemble, and compares the vector. Raises `EmbeddingError`."""
         async with until(deadline):
-            canary = (await self._known_or_read()).value.canary
-        text = canary.text if canary else DEFAULT_TEXT
-        answer = await self.embed([text], normalize=True, deadline=deadline)
-        canary = answer.model.canary
-        if canary is not None:
-            if canary.text != text:
-                raise EngineUnavailable(_CHANGED)
-            canary.compare(answer.vectors[0])
-        return answer.model
+            canary = (self._latest or await self._read_model()).canary
+        for _ in range(_MAX_ATTEMPTS):
+            text = canary.text if canary else DEFAULT_TEXT
+            answer = await self.embed([text], normalize=True, deadline=deadline)
+            canary = answer.model.canary
+            if canary is None:
+                return answer.model
+            if canary.text == text:
+                canary.compare(answer.vectors[0])
+                return answer.model
+        raise EngineUnavailable(_CHANGED)
 
-    async def _known_or_read(self) -> Reply[ServedModel]:
-        """What was read last, of whichever process and version."""
-        if self._known is None:
-            async with self._reading:
-                return self._known or await self._read_model()
-        return self._known
+    async def _find(self, identity: str) -> ServedModel | None:
+        """The model with this identity, from Triton's configuration; None where that is another one's each time.
 
-    async def _model_of(self, inferred: Reply[Inference]) -> Reply[ServedModel]:
-        """The known model where it is that of the answer's process and version, else what Triton says now.
-
-        At most one request reads, and the others wait for it: mostly it answers them all.
+        Behind a balancer another Triton than the one that answered may be asked. At most one request reads, and the
+        others wait for it: mostly it answers them all.
         """
-        known = self._known_of(inferred)
-        if known is None:
-            async with self._reading:
-                known = self._known_of(inferred) or await self._read_model(inferred.version)
-        return known
+        async with self._reading:
+            for _ in range(_MAX_READINGS):
+                if identity in self._models:
+                    break
+                await self._read_model()
+            return self._models.get(identity)
 
-    def _known_of(self, inferred: Reply[Inference]) -> Reply[ServedModel] | None:
-        for known in (self._known, self._before):
-            if known and known.version == inferred.version and known.span.same_process(inferred.span):
-                return known
-        return None
+    async def _latest_or_read(self) -> ServedModel:
+        """The latest model; where that is none or not the expected one, Triton may have another by now."""
+        if self._latest is not None and self._expects(self._latest):
+            return self._latest
+        return await self._read_model()
 
-    async def _read_model(self, version: str = "") -> Reply[ServedModel]:
-        config = await self._client.config(version or await self._client.version())
-        self._known, self._before = Reply(parse_model_config(config.value), config.span, config.version), self._known
-        return self._known
+    async def _read_model(self) -> ServedModel:
+        """The model of one Triton, which is remembered."""
+        model = parse_model_config(await self._client.config())
+        self._models[model.identity] = self._latest = model
+        return model
 
     def _expects(self, model: ServedModel) -> bool:
         return self._expected_model_name in ("", model.name)

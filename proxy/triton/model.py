@@ -1,20 +1,18 @@
 """Which model is served, read from the ensemble's Triton model configuration."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from proxy.embedding.model import ServedModel
-from proxy.errors import EngineFailed
+from proxy.errors import EngineFailed, OutdatedExport
 from proxy.triton.canary import parse_canary
-
-# Outputs of the ensemble that tell the time of its steps; exports of before have none.
-SPANS = ("tokenizer_span", "pooling_span")
 
 
 def parse_model_config(config: object) -> ServedModel:
     """Triton's model configuration (`GET /v2/models/<ensemble>/config`, parsed from JSON) to the model that it serves.
 
-    Raises `EngineFailed` that names the parameter which is missing or makes no sense.
+    Raises `EngineFailed` that names the parameter which is missing or makes no sense, and `OutdatedExport` where the
+    export did not write an identity.
     """
     if not isinstance(config, Mapping):
         raise EngineFailed("The engine's model configuration is not a JSON object.")
@@ -23,6 +21,8 @@ def parse_model_config(config: object) -> ServedModel:
         raise EngineFailed(
             "The engine's model configuration has no parameters: the ensemble was not made by the export."
         )
+    if "model_identity" not in parameters:
+        raise OutdatedExport
     dimension = _count(parameters, "dimension")
     return ServedModel(
         name=_text(parameters, "model_name"),
@@ -34,15 +34,20 @@ def parse_model_config(config: object) -> ServedModel:
         max_batch_size=_batch_size(config),
         prompt=_prompt(parameters),
         canary=parse_canary(parameters, dimension),
-        tells_spans=_has_outputs(config, SPANS),
+        identity=_text(parameters, "model_identity"),
+        tokenizer_version=_tokenizer_version(config),
     )
 
 
-def _has_outputs(config: Mapping[str, Any], names: Iterable[str]) -> bool:
-    outputs = config.get("output")
-    if not isinstance(outputs, list):
-        return False
-    return {output.get("name") for output in outputs if isinstance(output, Mapping)}.issuperset(names)
+def _tokenizer_version(config: Mapping[str, Any]) -> str:
+    scheduling = config.get("ensemble_scheduling")
+    steps = scheduling.get("step") if isinstance(scheduling, Mapping) else None
+    for step in steps if isinstance(steps, list) else []:
+        if isinstance(step, Mapping) and step.get("model_name") == "tokenizer":
+            # Triton's JSON has 64-bit numbers as such or as strings; -1 is the newest.
+            version = str(step.get("model_version", ""))
+            return version if version.isascii() and version.isdigit() else ""
+    return ""
 
 
 def _text(parameters: Mapping[str, Any], name: str) -> str:

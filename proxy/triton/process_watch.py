@@ -1,7 +1,11 @@
-"""Tells whether the engine's process is still the one that it was: a connection held open ends with the process."""
+"""Tells at once that the engine's process ended: a connection held open ends with it.
+
+That it goes on says nothing of which model answers: several engines may be behind the address.
+"""
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from proxy.deadlines import timeout
@@ -13,7 +17,9 @@ _LONGEST_PAUSE_SECONDS = 1.0
 class ProcessWatch:
     """Holds one idle connection to `url` (http://host:port), and makes a new one when it ends."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, ended: Callable[[], None] = lambda: None) -> None:
+        """`ended`: is called whenever the connection ends."""
+        self._ended = ended
         parts = urlsplit(url)
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -72,5 +78,6 @@ class ProcessWatch:
                         pass
             finally:
                 self._connected = False
+                self._ended()
                 writer.close()
             await asyncio.sleep(_FIRST_PAUSE_SECONDS)

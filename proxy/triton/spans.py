@@ -2,32 +2,33 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from yarl import URL
 
 from proxy.embedding.callers import caller, other_callers
 
 
 @contextmanager
-def inference_span(tracer: trace.Tracer | None, url: URL, texts: int) -> Iterator[dict[str, str]]:
-    """A span around one POST of so many texts to `url`; yields the headers by which Triton's own spans join it.
+def inference_span(tracer: trace.Tracer | None, url: str, path: str, texts: int) -> Iterator[dict[str, str]]:
+    """A span around one POST of so many texts to `path` at `url`; yields the headers by which Triton's spans join it.
 
     None without a sampled parent: Triton traces whatever comes with a `traceparent`.
     """
     if tracer is None or not caller().trace_flags.sampled:
         yield {}
         return
+    server = urlsplit(url)
     attributes: dict[str, str | int] = {
         "http.request.method": "POST",
-        "url.full": str(url),
-        "server.address": url.host or "",
-        "server.port": url.port or 0,
+        "url.full": url + path,
+        "server.address": server.hostname or "",
+        "server.port": server.port or (443 if server.scheme == "https" else 80),
         "embedding.texts": texts,
     }
     with tracer.start_as_current_span(
-        f"POST {url.path}",
+        f"POST {path}",
         kind=trace.SpanKind.CLIENT,
         attributes=attributes,
         links=[trace.Link(other) for other in other_callers()],

@@ -34,8 +34,8 @@ ALLOWED = {
     "runtime/backends": {"numpy", "torch", "triton_python_backend_utils"},
     "proxy": SETTINGS
     | {
-        "aiohttp", "async_timeout", "cachetools", "fastapi", "numpy", "opentelemetry", "orjson",
-        "prometheus_client", "proxy", "starlette", "tritonclient", "uvicorn", "yarl",
+        "async_timeout", "cachetools", "fastapi", "httptools", "numpy", "opentelemetry", "orjson",
+        "prometheus_client", "proxy", "starlette", "tritonclient", "uvicorn",
     },
 }  # fmt: skip
 

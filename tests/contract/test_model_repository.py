@@ -28,9 +28,15 @@ OUTPUTS = {
         "token_count": "TYPE_INT32",
         "truncated": "TYPE_BOOL",
         "tokenizer_span": "TYPE_INT64",
+        "model_identity": "TYPE_UINT8",
     },
     "encoder": {"token_embeddings": "TYPE_FP32"},
-    "pooling": {"embedding": "TYPE_FP32", "normalized_embedding": "TYPE_FP32", "pooling_span": "TYPE_INT64"},
+    "pooling": {
+        "embedding": "TYPE_FP32",
+        "normalized_embedding": "TYPE_FP32",
+        "pooling_span": "TYPE_INT64",
+        "model_identity": "TYPE_UINT8",
+    },
     "sentence_embedding": {
         "embedding": "TYPE_FP32",
         "normalized_embedding": "TYPE_FP32",
@@ -38,6 +44,7 @@ OUTPUTS = {
         "truncated": "TYPE_BOOL",
         "tokenizer_span": "TYPE_INT64",
         "pooling_span": "TYPE_INT64",
+        "model_identity": "TYPE_UINT8",
     },
 }
 
@@ -106,7 +113,9 @@ def test_the_encoder_is_what_either_pytorch_backend_takes(configs: dict[str, Any
 
 def test_export_fills_in_the_width_and_warms_every_step(exported: Path) -> None:
     configs = {step: read_config(exported / step / "config.pbtxt") for step in STEPS}
-    assert [list(entry.dims) for entry in configs["sentence_embedding"].output] == [[64], [64], [1], [1], [2], [2]]
+    assert [list(entry.dims) for entry in configs["sentence_embedding"].output] == [
+        [64], [64], [1], [1], [2], [2], [16],
+    ]  # fmt: skip
     warmed = {step: [entry.name for entry in config.model_warmup] for step, config in configs.items()}
     assert warmed["encoder"] == ["length_16", "length_32", "length_64", "length_128"]
     assert warmed["tokenizer"] == ["one_text"]
@@ -126,10 +135,17 @@ def test_another_export_can_be_loaded_beside_the_first(
     for precision in ("float32", "float16"):
         ensure_exported(Settings(model=str(small_stand_in), precision=precision, model_repository=link), True)
         exports.append(link.resolve())
+    identities = set()
     for number, folder in enumerate(exports, start=1):
         assert {path.parent.name for path in folder.glob("*/*/") if path.name == str(number)} == set(STEPS)
         ensemble = read_config(folder / "sentence_embedding" / "config.pbtxt")
         assert {step.model_version for step in ensemble.ensemble_scheduling.step} == {number}
+        identity = ensemble.parameters["model_identity"].string_value
+        assert len(bytes.fromhex(identity)) == 16
+        for step in ("tokenizer", "pooling"):
+            assert (folder / step / str(number) / "model_identity").read_text() == identity
+        identities.add(identity)
+    assert len(identities) == len(exports)
     for step in STEPS[:3]:
         first, second = (read_config(folder / step / "config.pbtxt") for folder in exports)
         assert first == second

@@ -19,6 +19,7 @@ MODEL = ServedModel(
     normalizes=False,
     precision="float32",
     max_batch_size=128,
+    identity="0123456789abcdef0123456789abcdef",
 )
 
 

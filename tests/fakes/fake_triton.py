@@ -42,12 +42,20 @@ def model_config(
         "exporter_version": "1",
         "torch_version": "2.13.0",
     } | dict(changes or {})
+    parameters |= {"model_identity": hashlib.sha256(json.dumps(parameters).encode()).hexdigest()[:32]} | dict(
+        changes or {}
+    )
     return {
         "name": "sentence_embedding",
         "platform": "ensemble",
         "max_batch_size": 128,
         "parameters": {key: {"string_value": value} for key, value in parameters.items() if value},
     }
+
+
+def identity_of(config: Mapping[str, Any]) -> str:
+    """Of the model with this configuration; all zeros where it has none."""
+    return str(config["parameters"].get("model_identity", {"string_value": 32 * "0"})["string_value"])
 
 
 def canary_of(vector: NDArray[Any], text: str = "health 확인", minimum: str = "0.9999") -> dict[str, str]:
@@ -85,15 +93,29 @@ def encode_answer(
     name: str,
     values: NDArray[Any],
     datatype: str = "FP32",
-    version: str = "1",
     token_counts: NDArray[Any] | None = None,
+    identity: str = identity_of(model_config()),
 ) -> web.Response:
-    """The ensemble's two outputs. Without token counts, each is 7."""
+    """The ensemble's outputs. Without token counts, each is 7; 10 us of tokenizer, 60 of encoder, 20 of pooling."""
     counts = np.full((len(values), 1), 7, np.int32) if token_counts is None else token_counts
-    return encode_tensors([(name, values, datatype), ("token_count", counts, "INT32")], version)
+    spans = [np.full((len(values), 2), instants, np.int64) for instants in ([0, 10_000], [70_000, 90_000])]
+    return encode_tensors(
+        [
+            (name, values, datatype),
+            ("token_count", counts, "INT32"),
+            ("tokenizer_span", spans[0], "INT64"),
+            ("pooling_span", spans[1], "INT64"),
+            identity_tensor(identity, len(values)),
+        ]
+    )
 
 
-def encode_tensors(tensors: Sequence[tuple[str, NDArray[Any], str]], version: str = "1") -> web.Response:
+def identity_tensor(identity: str, rows: int) -> tuple[str, NDArray[Any], str]:
+    """An output for `encode_tensors`."""
+    return "model_identity", np.tile(np.frombuffer(bytes.fromhex(identity), np.uint8), (rows, 1)), "UINT8"
+
+
+def encode_tensors(tensors: Sequence[tuple[str, NDArray[Any], str]]) -> web.Response:
     """Outputs as Triton writes them: JSON, then the raw bytes."""
     outputs = [
         {
@@ -104,7 +126,7 @@ def encode_tensors(tensors: Sequence[tuple[str, NDArray[Any], str]], version: st
         }
         for each, tensor, kind in tensors
     ]
-    header = json.dumps({"model_name": "sentence_embedding", "model_version": version, "outputs": outputs}).encode()
+    header = json.dumps({"model_name": "sentence_embedding", "model_version": "1", "outputs": outputs}).encode()
     return web.Response(
         body=header + b"".join(tensor.tobytes() for _, tensor, _ in tensors),
         headers={"Inference-Header-Content-Length": str(len(header))},
@@ -117,9 +139,9 @@ class FakeTriton:
 
     def __init__(self, name: str = "fake-model") -> None:
         self.config = model_config(name)
-        self.version = "1"
-        self.tells_spans = False  # as exports of before; else 10 us of tokenizer, 60 of encoder, 20 of pooling
-        self.loaded: dict[str, dict[str, Any]] = {}  # configurations of other versions
+        self.version = "1"  # of the ensemble and its steps
+        self.token = 100
+        self.next_tokenizer: tuple[str, str] | None = None  # version and identity of one that is loaded beside it
         self.port = 0
         self.config_reads = 0
         self.inferences: list[Sequence[str]] = []  # the texts of each, in the order in which they came
@@ -146,10 +168,10 @@ class FakeTriton:
         self._process += 1
         app = web.Application(client_max_size=2**30)
         ensemble = "/v2/models/sentence_embedding"
-        app.router.add_get(ensemble, self._while_it_runs(self._process, self._metadata))
-        app.router.add_get(f"{ensemble}/versions/{{version}}/config", self._while_it_runs(self._process, self._config))
+        app.router.add_get(f"{ensemble}/config", self._while_it_runs(self._process, self._config))
         app.router.add_post(f"{ensemble}/infer", self._while_it_runs(self._process, self._infer))
-        app.router.add_post("/v2/models/tokenizer/infer", self._while_it_runs(self._process, self._tokenize))
+        for path in ("/v2/models/tokenizer/infer", "/v2/models/tokenizer/versions/{version}/infer"):
+            app.router.add_post(path, self._while_it_runs(self._process, self._tokenize))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
@@ -167,9 +189,8 @@ class FakeTriton:
         self.config = model_config(name)
         await self.start()
 
-    def load(self, version: str, name: str, keep: bool) -> None:
-        """Another version answers from now on; `keep`: the configuration of the one before can still be read."""
-        self.loaded = {self.version: self.config} if keep else {}
+    def load(self, version: str, name: str) -> None:
+        """Another version answers from now on, and the one before is gone."""
         self.config, self.version = model_config(name), version
 
     def _while_it_runs(self, process: int, handler: Handler) -> Handler:
@@ -184,22 +205,12 @@ class FakeTriton:
 
         return answer
 
-    async def _metadata(self, _: web.Request) -> web.StreamResponse:
-        return web.json_response({"name": "sentence_embedding", "versions": [self.version], "platform": "ensemble"})
-
     async def _config(self, request: web.Request) -> web.StreamResponse:
         self.config_reads += 1
         if self.configure_with is not None:
             return await self.configure_with(request)
-        version = request.match_info["version"]
-        if version == self.version:
-            spans = [{"name": "tokenizer_span"}, {"name": "pooling_span"}] if self.tells_spans else []
-            return web.json_response(self.config | {"output": [{"name": "embedding"}, *spans]})
-        if version in self.loaded:
-            return web.json_response(self.loaded[version])
-        return await refuse_with(
-            400, f"Request for unknown model: 'sentence_embedding' version {version} is not found"
-        )(request)
+        steps = [{"model_name": "tokenizer", "model_version": int(self.version)}]
+        return web.json_response(self.config | {"ensemble_scheduling": {"step": steps}})
 
     async def _infer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -212,39 +223,42 @@ class FakeTriton:
             return await self.infer_with(request)
         name = self.config["parameters"]["model_name"]["string_value"]
         dimension = int(self.config["parameters"]["dimension"]["string_value"])
-        output, counts, *spans = outputs
-        assert counts == "token_count"
-        if spans and not self.tells_spans:
-            message = f"unexpected inference output '{spans[0]}' for model 'sentence_embedding'"
+        output, *others = outputs
+        assert others == ["token_count", "tokenizer_span", "pooling_span", "model_identity"]
+        if "model_identity" not in self.config["parameters"]:
+            message = "unexpected inference output 'model_identity' for model 'sentence_embedding'"
             return await refuse_with(400, message)(request)
-        normalize = output == "normalized_embedding"
-        vectors = np.stack([fake_vector(text, normalize, name, dimension) for text in texts])
-        if spans:
-            assert spans == ["tokenizer_span", "pooling_span"]
-            counted = np.full((len(texts), 1), 7, np.int32)
-            told = [np.full((len(texts), 2), instants, np.int64) for instants in ([0, 10_000], [70_000, 90_000])]
-            tensors = [(name, span, "INT64") for name, span in zip(spans, told, strict=True)]
-            return encode_tensors([(output, vectors, "FP32"), (counts, counted, "INT32"), *tensors], self.version)
-        return encode_answer(output, vectors, version=self.version)
+        vectors = np.stack([fake_vector(text, output == "normalized_embedding", name, dimension) for text in texts])
+        return encode_answer(output, vectors, identity=identity_of(self.config))
 
     async def _tokenize(self, request: web.Request) -> web.StreamResponse:
-        """The token 100 for each character, and 0 and 2 around them where special tokens are asked for."""
+        """The same token for each character, and 0 and 2 around them where special tokens are asked for."""
         body = await request.read()
         header_length = int(request.headers["Inference-Header-Content-Length"])
         texts, outputs = decode_request(body, header_length)
-        assert outputs == ["input_ids", "attention_mask", "token_count"]
+        assert outputs == ["input_ids", "attention_mask", "token_count", "model_identity"]
         self.parameters.append(sent_parameters(body, header_length))
         if self.tokenize_with is not None:
             return await self.tokenize_with(request)
+        loaded = {self.version: identity_of(self.config)} | dict([self.next_tokenizer] if self.next_tokenizer else [])
+        version = request.match_info.get("version", max(loaded, key=int))
+        if version not in loaded:
+            message = f"Request for unknown model: 'tokenizer' version {version} is not found"
+            return await refuse_with(400, message)(request)
         ids = np.zeros((len(texts), 16), np.int64)
         mask = np.zeros_like(ids)
         for row, text in enumerate(texts):
-            tokens = [100] * len(text)
+            tokens = [self.token] * len(text)
             tokens = [0, *tokens, 2] if self.parameters[-1]["special_tokens"] else tokens
             ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
         counts = np.array([[len(text) + 2] for text in texts], np.int32)
         return encode_tensors(
-            [("input_ids", ids, "INT64"), ("attention_mask", mask, "INT64"), ("token_count", counts, "INT32")]
+            [
+                ("input_ids", ids, "INT64"),
+                ("attention_mask", mask, "INT64"),
+                ("token_count", counts, "INT32"),
+                identity_tensor(loaded[version], len(texts)),
+            ]
         )
 
 

@@ -16,6 +16,7 @@ class SlowEmbedder:
         self.calls: list[list[Text]] = []
         self.cancelled = 0
         self.failures: dict[Text, Exception] = {}  # by a text of the call
+        self.check_failure: Exception | None = None
         self.served = MODEL
         self._held = held
         self._gate = asyncio.Event()
@@ -33,7 +34,7 @@ class SlowEmbedder:
         self._held = False
 
     def serve_another_model(self) -> None:
-        self.served = replace(MODEL, name="another")
+        self.served = replace(MODEL, name="another", identity=32 * "f")
 
     async def open(self) -> None: ...
 
@@ -72,4 +73,6 @@ class SlowEmbedder:
         return self.served
 
     async def check(self, deadline: float) -> ServedModel:  # noqa: ARG002
+        if self.check_failure is not None:
+            raise self.check_failure
         return self.served

@@ -13,8 +13,9 @@ from mean_pooling import mean_pool, normalize
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         # Beside this file, not in the configuration, which all versions that are loaded share.
-        settings = json.loads((Path(args["model_repository"]) / args["model_version"] / "pooling.json").read_text())
-        self.normalizes = settings["normalizes"]  # the model has a Normalize module
+        folder = Path(args["model_repository"]) / args["model_version"]
+        self.normalizes = json.loads((folder / "pooling.json").read_text())["normalizes"]  # it has a Normalize module
+        self.identity = np.frombuffer(bytes.fromhex((folder / "model_identity").read_text()), np.uint8)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begun = time.monotonic_ns()
@@ -30,6 +31,7 @@ class TritonPythonModel:
         mean = mean_pool(token_embeddings, attention_mask)
         unit = normalize(mean)
         outputs = {"embedding": unit if self.normalizes else mean, "normalized_embedding": unit}
+        outputs["model_identity"] = np.tile(self.identity, (len(mean), 1))
         # Begin and end of this step, of a clock that is the same for all processes of a machine.
         outputs["pooling_span"] = np.tile(np.array([begun, time.monotonic_ns()], np.int64), (len(mean), 1))
         # Triton takes only the outputs that were asked for. A reload may load this version under a later export's

@@ -33,6 +33,7 @@ class TritonPythonModel:
         self.padding_id = self.tokenizer.padding["pad_id"]
         self.tokenizer.no_padding()  # the step pads to its own lengths
         self.prompt = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))["default_prompt"]
+        self.identity = np.frombuffer(bytes.fromhex((folder / "model_identity").read_text()), np.uint8)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begun = time.monotonic_ns()
@@ -66,7 +67,10 @@ class TritonPythonModel:
         else:
             tokenized = pad_encodings([next(encodings) for _ in texts], self.tokenizer, self.padding_id, options)
         outputs = tokenized._asdict()
-        if "tokenizer_span" in request.requested_output_names():
+        asked = request.requested_output_names()
+        if "model_identity" in asked:
+            outputs["model_identity"] = np.tile(self.identity, (len(texts), 1))
+        if "tokenizer_span" in asked:
             # Begin and end of this step, of a clock that is the same for all processes of a machine.
             span = np.array([begun, time.monotonic_ns()], np.int64)
             outputs["tokenizer_span"] = np.tile(span, (len(texts), 1))

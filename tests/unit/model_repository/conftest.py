@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 REPOSITORY = Path(__file__).resolve().parents[3] / "model_repository"
 LIMIT = 24  # tokens, of `tokenizer_file`
 PROMPT = "query: "  # of `prompted_step`
+IDENTITY = "00112233445566778899aabbccddeeff"
 
 
 class FakeTensor:
@@ -125,6 +126,7 @@ def tokenizer_file(small_stand_in: Path, tmp_path_factory: pytest.TempPathFactor
     folder.mkdir()
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "prompts.json").write_text(json.dumps({"default_prompt": ""}))
+    (folder / "model_identity").write_text(IDENTITY)
     return folder / "tokenizer.json"
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 
-from tests.unit.model_repository.conftest import FakeRequest, Load
+from tests.unit.model_repository.conftest import IDENTITY, FakeRequest, Load
 
 TOLERANCE = 1e-6
 
@@ -27,6 +27,7 @@ def initialize(step: Any, folder: Path, normalizes: bool) -> None:
     """As Triton does with version 1, whose folder the export filled."""
     (folder / "1").mkdir()
     (folder / "1" / "pooling.json").write_text(json.dumps({"normalizes": normalizes}))
+    (folder / "1" / "model_identity").write_text(IDENTITY)
     step.initialize({"model_repository": str(folder), "model_version": "1"})
 
 
@@ -99,6 +100,17 @@ def test_the_span_is_begin_and_end_of_the_step(load: Load, tmp_path: Path) -> No
     assert (span.dtype, span.shape) == (np.int64, (len(mask), 2))
     assert (span == span[0]).all()
     assert before <= span[0, 0] < span[0, 1] <= time.monotonic_ns()
+
+
+def test_each_row_says_whose_it_is(load: Load, tmp_path: Path) -> None:
+    step = load("pooling", "model").TritonPythonModel()
+    initialize(step, tmp_path, normalizes=True)
+    embeddings, mask = embeddings_and_mask()
+    (response,) = step.execute([FakeRequest(["model_identity"], token_embeddings=embeddings, attention_mask=mask)])
+    (tensor,) = response.output_tensors()
+    identity = tensor.as_numpy()
+    assert (identity.dtype, identity.shape) == (np.uint8, (len(mask), 16))
+    assert {row.tobytes().hex() for row in identity} == {IDENTITY}
 
 
 def test_an_output_of_a_later_configuration_is_left_out(load: Load, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.model_repository.conftest import LIMIT, FakeRequest, Load
+from tests.unit.model_repository.conftest import IDENTITY, LIMIT, FakeRequest, Load
 
 
 def request(*texts: bytes, **parameters: Any) -> FakeRequest:
@@ -78,3 +78,12 @@ def test_the_span_is_begin_and_end_of_the_step(tokenizer_step: Any) -> None:
     assert (span == span[0]).all()
     assert before <= span[0, 0] < span[0, 1] <= time.monotonic_ns()
     assert "tokenizer_span" not in outputs(without)
+
+
+def test_each_row_says_whose_it_is_where_that_is_asked(tokenizer_step: Any) -> None:
+    asked = FakeRequest(["model_identity"], text=np.array([[b"a"], [b"b"]], dtype=object))
+    response, without = tokenizer_step.execute([asked, request(b"a")])
+    identity = outputs(response)["model_identity"]
+    assert (identity.dtype, identity.shape) == (np.uint8, (2, 16))
+    assert {row.tobytes().hex() for row in identity} == {IDENTITY}
+    assert "model_identity" not in outputs(without)

@@ -9,55 +9,36 @@ import pytest
 
 from proxy.embedding.base import Embeddings, Text, TruncationSide
 from proxy.embedding.cache import CachingEmbedder
-from proxy.errors import DeadlineExceeded, EngineFailed
-from proxy.triton.process_watch import ProcessWatch
+from proxy.errors import (
+    DeadlineExceeded,
+    EmbeddingError,
+    EngineFailed,
+    EngineOverloaded,
+    EngineUnavailable,
+    UnexpectedModel,
+)
 from tests.fakes.fake_embedder import encode
 from tests.fakes.slow_embedder import SlowEmbedder
 from tests.waiting import until
 
 
-class Process:
-    """A listening socket for the watch, which can be stopped and started like an engine."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self._server: asyncio.Server | None = None
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._hold, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _hold(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
-
-    async def stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in self._writers:
-            writer.close()
-        self._writers.clear()
-
-
 class Setting:
-    """A cache in front of a slow embedder, with a process to watch."""
+    """A cache in front of a slow embedder, which was checked once."""
 
     def __init__(self, megabytes: int = 1, held: bool = False) -> None:
         self.engine = SlowEmbedder(held)
-        self.process = Process()
-        self._megabytes = megabytes
+        self.cache = CachingEmbedder(self.engine, megabytes)
 
     async def __aenter__(self) -> "Setting":
-        await self.process.start()
-        self.watch = ProcessWatch(f"http://127.0.0.1:{self.process.port}")
-        self.cache = CachingEmbedder(self.engine, self.watch, self._megabytes)
         await self.cache.open()
-        await until(lambda: self.watch.process is not None)
+        await self.check()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.cache.close()
-        await self.process.stop()
+
+    async def check(self) -> None:
+        await self.cache.check(asyncio.get_running_loop().time() + 10)
 
     async def embed(self, *texts: str, normalize: bool = True, seconds: float = 10) -> Embeddings:
         deadline = asyncio.get_running_loop().time() + seconds
@@ -119,25 +100,67 @@ def test_another_side_of_truncation_and_token_ids_are_never_answered() -> None:
     run(test())
 
 
-def test_another_process_and_so_model_is_never_answered() -> None:
+@pytest.mark.parametrize("asked", ["text", "check"])
+@pytest.mark.parametrize(
+    ("failure", "goes_on"),
+    [
+        (EngineUnavailable("away"), False),
+        (UnexpectedModel("another"), False),
+        (EngineOverloaded("busy"), True),
+        (DeadlineExceeded("busy"), True),
+        (EngineFailed("no"), True),
+    ],
+)
+def test_nothing_is_remembered_of_an_engine_that_is_away(asked: str, failure: EmbeddingError, goes_on: bool) -> None:
     async def test() -> None:
         async with Setting() as setting:
-            first = await setting.embed("a")
-            await setting.process.stop()
-            await until(lambda: setting.watch.process is None)
-            setting.engine.serve_another_model()
-            assert (await setting.embed("a")).model != first.model, "asked, while no process is sure"
-            await setting.process.start()
-            await until(lambda: setting.watch.process is not None)
-            again = await setting.embed("a")
-            assert again.model.name == "another"
-            assert (await setting.embed("a")).model.name == "another"
-            assert len(setting.engine.calls) == 3, "the last came from the cache, under the new model"
+            await setting.embed("a")
+            setting.engine.failures["other"] = setting.engine.check_failure = failure
+            with pytest.raises(type(failure)):
+                await (setting.embed("other") if asked == "text" else setting.check())
+            setting.engine.check_failure = None
+            calls = len(setting.engine.calls)
+            await setting.embed("a")
+            assert len(setting.engine.calls) == calls + (0 if goes_on else 1)
+            await setting.embed("a")
+            assert len(setting.engine.calls) == calls + (0 if goes_on else 1), "it is there again"
 
     run(test())
 
 
-def test_another_model_of_the_same_process_takes_over() -> None:
+def test_an_engine_that_ended_is_asked_again_and_what_it_was_asked_before_says_nothing() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            await setting.embed("a")
+            setting.engine.hold()
+            late = asyncio.create_task(setting.embed("late"))
+            await until(lambda: len(setting.engine.calls) == 2)
+            setting.cache.engine_ended()
+            setting.engine.release()
+            await late
+            await setting.embed("a")
+            assert setting.engine.calls == [["a"], ["late"], ["a"]]
+
+    run(test())
+
+
+def test_what_each_of_two_models_computed_is_answered_while_it_is_the_current_one() -> None:
+    async def test() -> None:
+        async with Setting() as setting:
+            one = setting.engine.served
+            await setting.embed("a")
+            setting.engine.serve_another_model()
+            await setting.check()
+            assert (await setting.embed("a")).model.name == "another", "the other model's own"
+            setting.engine.served = one
+            await setting.check()
+            assert (await setting.embed("a")).model == one
+            assert setting.engine.calls == [["a"], ["a"]]
+
+    run(test())
+
+
+def test_another_model_takes_over() -> None:
     """A check finds it, without any text that was not remembered."""
 
     async def test() -> None:
@@ -145,7 +168,7 @@ def test_another_model_of_the_same_process_takes_over() -> None:
             first = await setting.embed("a")
             setting.engine.serve_another_model()
             assert (await setting.embed("a")).model == first.model
-            await setting.cache.check(asyncio.get_running_loop().time() + 10)
+            await setting.check()
             assert (await setting.embed("a")).model.name == "another"
             assert len(setting.engine.calls) == 2
 
@@ -172,7 +195,7 @@ def test_a_late_answer_of_the_model_before_does_not_bring_it_back() -> None:
             late = asyncio.create_task(setting.embed("late"))
             await until(lambda: len(setting.engine.calls) == 2)
             setting.engine.serve_another_model()
-            await setting.cache.check(asyncio.get_running_loop().time() + 10)
+            await setting.check()
             setting.engine.release()
             assert (await late).model.name != "another"
             assert (await setting.embed("a")).model.name == "another"

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from numpy.typing import NDArray
 
-from proxy.errors import DeadlineExceeded, EngineFailed, EngineUnavailable, UnexpectedModel
+from proxy.errors import DeadlineExceeded, EngineFailed, EngineUnavailable, OutdatedExport, UnexpectedModel
 from proxy.triton.client import TritonClient
 from proxy.triton.engine import TritonEmbedder
 from tests.fakes.fake_triton import (
@@ -17,10 +17,11 @@ from tests.fakes.fake_triton import (
     encode_answer,
     encode_tensors,
     fake_vector,
+    identity_of,
+    identity_tensor,
     model_config,
     never,
     refuse_with,
-    reset,
 )
 from tests.waiting import until
 
@@ -54,10 +55,7 @@ async def test_many_at_once_share_the_reading(triton: FakeTriton, embedder: Trit
     many = 50
     await asyncio.gather(*(embedder.embed([f"text {i}"], True, soon()) for i in range(many)))
     assert len(triton.inferences) == many  # the model did not change: nothing was computed twice
-    reads = triton.config_reads
-    assert reads <= 5  # the first, and one or a few for the connections that were made meanwhile
-    await embedder.embed(["a"], True, soon())
-    assert triton.config_reads == reads
+    assert triton.config_reads == 1
 
 
 # Another model behind the same address.
@@ -71,47 +69,39 @@ async def test_after_a_restart_the_answer_names_the_new_model(triton: FakeTriton
     assert_computed_by("new-model", embeddings.vectors[0], "a")
 
 
-async def test_a_restart_between_the_reading_and_the_inference(triton: FakeTriton, embedder: TritonEmbedder) -> None:
-    calls = 0
-
-    async def restart_meanwhile(request: web.Request) -> web.StreamResponse:
-        nonlocal calls
-        calls += 1
-        if calls == 1:  # this process is replaced while the inference waits
-            triton.config = model_config("new-model")
-            return await reset(request)
-        name = triton.config["parameters"]["model_name"]["string_value"]
-        return encode_answer("normalized_embedding", np.stack([fake_vector("a", True, name)]))
-
-    triton.infer_with = restart_meanwhile
-    embeddings = await embedder.embed(["a"], True, soon())
-    assert embeddings.model.name == "new-model"
-    assert_computed_by("new-model", embeddings.vectors[0], "a")
-
-
 @pytest.mark.parametrize("first", ["fake-model", "new-model"])
-async def test_a_restart_between_the_inference_and_the_reading(
+async def test_another_model_before_its_configuration_is_read(
     first: str, triton: FakeTriton, embedder: TritonEmbedder
 ) -> None:
-    """The vectors are one model's, and the configuration that is read for them is the next one's; also where that is
-    the model which was known before."""
+    """The vectors are one model's, and the configuration that is read for them is the next one's, and stays so."""
     await triton.restart(first)
-    await embedder.embed(["a"], True, soon())
-    await triton.restart("fake-model")  # a new connection: the configuration is to be read after the inference
-    reads = 0
+    calls = 0
 
-    async def replaced_meanwhile(request: web.Request) -> web.StreamResponse:
-        nonlocal reads
-        reads += 1
-        if reads == 1:
-            triton.config = model_config("new-model")
-            return await reset(request)
-        return web.json_response(triton.config)
+    async def by_one_that_is_gone(_: web.Request) -> web.StreamResponse:
+        nonlocal calls
+        calls += 1
+        triton.infer_with = None
+        vectors = np.stack([fake_vector("a", True, "gone")])
+        return encode_answer("normalized_embedding", vectors, identity=identity_of(model_config("gone")))
 
-    triton.configure_with = replaced_meanwhile
+    triton.infer_with = by_one_that_is_gone
     embeddings = await embedder.embed(["a"], True, soon())
-    assert embeddings.model.name == "new-model"
-    assert_computed_by("new-model", embeddings.vectors[0], "a")
+    assert (calls, embeddings.model.name) == (1, first)
+    assert_computed_by(first, embeddings.vectors[0], "a")
+
+
+async def test_the_configuration_of_another_triton_is_not_the_answers(
+    triton: FakeTriton, embedder: TritonEmbedder
+) -> None:
+    """A balancer hands the first readings to another Triton."""
+
+    async def another_first(_: web.Request) -> web.StreamResponse:
+        return web.json_response(model_config("another") if triton.config_reads < 4 else triton.config)
+
+    triton.configure_with = another_first
+    embeddings = await embedder.embed(["a"], True, soon())
+    assert (embeddings.model.name, triton.config_reads, len(triton.inferences)) == ("fake-model", 4, 1)
+    assert_computed_by("fake-model", embeddings.vectors[0], "a")
 
 
 async def test_restarts_under_load_never_mix_models(triton: FakeTriton, embedder: TritonEmbedder) -> None:
@@ -164,30 +154,47 @@ async def test_connections_that_end_with_each_answer(triton: FakeTriton, embedde
 
 async def test_a_model_that_never_stays_the_same(triton: FakeTriton, embedder: TritonEmbedder) -> None:
     async def another(_: web.Request) -> web.StreamResponse:
-        response = web.json_response(model_config(f"model-{triton.config_reads}"))
-        response.force_close()  # so each reading comes over a connection of its own
-        return response
+        return web.json_response(model_config(f"model-{triton.config_reads}"))
 
-    async def and_close(_: web.Request) -> web.StreamResponse:
-        response = encode_answer("normalized_embedding", np.stack([fake_vector("a", True)]))
-        response.force_close()
-        return response
-
-    triton.configure_with, triton.infer_with = another, and_close
+    triton.configure_with = another
     with pytest.raises(EngineUnavailable):
         await embedder.embed(["a"], True, soon())
     assert len(triton.inferences) == 3
 
 
+async def test_an_answer_of_two_models_is_none(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    async def mixed(_: web.Request) -> web.StreamResponse:
+        vectors = np.stack([fake_vector(text, True) for text in "ab"])
+        identities = np.array([range(16), range(1, 17)], np.uint8)
+        counts, span = np.full((2, 1), 7, np.int32), np.zeros((2, 2), np.int64)
+        return encode_tensors(
+            [
+                ("normalized_embedding", vectors, "FP32"),
+                ("token_count", counts, "INT32"),
+                ("tokenizer_span", span, "INT64"),
+                ("pooling_span", span, "INT64"),
+                ("model_identity", identities, "UINT8"),
+            ]
+        )
+
+    triton.infer_with = mixed
+    with pytest.raises(EngineFailed, match="several models"):
+        await embedder.embed(["a", "b"], True, soon())
+
+
+async def test_an_older_export_is_told_as_such(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    triton.config = model_config(changes={"model_identity": ""})
+    for ask in (embedder.embed(["a"], True, soon()), embedder.model(soon()), embedder.tokenize(["a"], soon())):
+        with pytest.raises(OutdatedExport, match="make export"):
+            await ask
+
+
 # Another version beside the first, in the same process.
 
 
-@pytest.mark.parametrize("keep", [True, False])
-async def test_another_version_is_named_with_its_first_vector(
-    keep: bool, triton: FakeTriton, embedder: TritonEmbedder
-) -> None:
+async def test_another_version_is_named_with_its_first_vector(triton: FakeTriton, embedder: TritonEmbedder) -> None:
     await embedder.embed(["a"], True, soon())
-    triton.load("2", "new-model", keep)
+    triton.load("2", "new-model")
     embeddings = await embedder.embed(["a"], True, soon())
     assert embeddings.model.name == "new-model"
     assert_computed_by("new-model", embeddings.vectors[0], "a")
@@ -202,36 +209,18 @@ async def test_a_late_answer_of_the_version_before_is_named_as_that(
     async def late(_: web.Request) -> web.StreamResponse:
         asked.set()
         await go_on.wait()
-        return encode_answer("normalized_embedding", np.stack([fake_vector("late", True)]), version="1")
+        return encode_answer("normalized_embedding", np.stack([fake_vector("late", True)]))
 
     triton.infer_with = late
     waiting = asyncio.create_task(embedder.embed(["late"], True, soon()))
     await asked.wait()
     triton.infer_with = None
-    triton.load("2", "new-model", keep=False)
+    triton.load("2", "new-model")
     assert (await embedder.embed(["a"], True, soon())).model.name == "new-model"
     go_on.set()
     embeddings = await waiting
     assert embeddings.model.name == "fake-model"
     assert_computed_by("fake-model", embeddings.vectors[0], "late")
-
-
-async def test_a_version_that_went_before_it_was_known_is_asked_again(
-    triton: FakeTriton, embedder: TritonEmbedder
-) -> None:
-    triton.load("2", "new-model", keep=False)
-    calls = 0
-
-    async def by_a_version_that_is_gone(_: web.Request) -> web.StreamResponse:
-        nonlocal calls
-        calls += 1
-        triton.infer_with = None
-        return encode_answer("normalized_embedding", np.stack([fake_vector("a", True)]), version="1")
-
-    triton.infer_with = by_a_version_that_is_gone
-    embeddings = await embedder.embed(["a"], True, soon())
-    assert calls == 1
-    assert_computed_by("new-model", embeddings.vectors[0], "a")
 
 
 @pytest.mark.parametrize("counts", [np.zeros((1, 1), np.int64), np.zeros((2, 1), np.int32), np.zeros(1, np.int32)])
@@ -256,10 +245,15 @@ async def picky(triton: FakeTriton) -> TritonEmbedder:
 
 async def test_only_the_expected_model_embeds(triton: FakeTriton, picky: TritonEmbedder) -> None:
     await picky.open()
-    for ask in (picky.embed(["a"], True, soon()), picky.check(soon())):
+    for ask in (picky.embed(["a"], True, soon()), picky.tokenize(["a"], soon()), picky.check(soon())):
         with pytest.raises(UnexpectedModel, match=r"'fake-model'.*'wanted'"):
             await ask
     assert triton.inferences == []
+    await triton.restart("wanted")
+    assert (await picky.tokenize(["a"], soon())).model.name == "wanted"
+    await triton.restart("another")
+    with pytest.raises(UnexpectedModel):
+        await picky.tokenize(["a"], soon())
     await triton.restart("wanted")
     assert (await picky.embed(["a"], True, soon())).model.name == "wanted"
     await triton.restart("another")
@@ -314,7 +308,7 @@ async def test_waiting_for_anothers_reading_ends_at_ones_own_deadline(
     triton: FakeTriton, embedder: TritonEmbedder
 ) -> None:
     await embedder.check(soon())
-    await triton.restart("fake-model")
+    await triton.restart("new-model")
     triton.configure_with = never
     patient = asyncio.create_task(embedder.embed(["a"], True, soon()))
     await until(lambda: triton.config_reads >= 2)
@@ -386,22 +380,19 @@ async def test_tokens_are_of_the_model_that_is_served(triton: FakeTriton, embedd
     assert triton.parameters[-1] == {"truncation_side": "left", "text_format": "token_ids", "special_tokens": True}
 
 
-async def test_tokens_of_a_model_that_is_replaced_meanwhile_are_asked_for_again(
+async def test_tokens_of_a_model_that_took_its_place(triton: FakeTriton, embedder: TritonEmbedder) -> None:
+    assert (await embedder.tokenize(["a"], soon())).model.name == "fake-model"
+    triton.load("2", "new-model")
+    assert (await embedder.tokenize(["a"], soon())).model.name == "new-model"
+    triton.load("2", "newer-model")  # of the same number, as in another process
+    assert (await embedder.tokenize(["a"], soon())).model.name == "newer-model"
+
+
+async def test_a_tokenizer_that_is_loaded_before_its_ensemble_is_not_asked(
     triton: FakeTriton, embedder: TritonEmbedder
 ) -> None:
-    asked: list[str] = []
-
-    async def replace(request: web.Request) -> web.StreamResponse:
-        asked.append(request.path)
-        triton.config = model_config("another-model")
-        return encode_tensors(
-            [("input_ids", ids, "INT64"), ("attention_mask", ids, "INT64"), ("token_count", counts, "INT32")]
-        )
-
-    ids, counts = np.ones((1, 4), np.int64), np.full((1, 1), 6, np.int32)
-    triton.tokenize_with = replace
-    assert (await embedder.tokenize(["a"], soon())).model.name == "another-model"
-    assert len(asked) == 2
+    triton.next_tokenizer = ("2", identity_of(model_config("new-model")))
+    assert (await embedder.tokenize(["a"], soon())).model.name == "fake-model"
 
 
 async def test_tokens_that_are_not_as_promised(triton: FakeTriton, embedder: TritonEmbedder) -> None:
@@ -409,7 +400,12 @@ async def test_tokens_that_are_not_as_promised(triton: FakeTriton, embedder: Tri
 
     async def answer(_: web.Request) -> web.StreamResponse:
         return encode_tensors(
-            [("input_ids", ids, "INT64"), ("attention_mask", ids[:, :2], "INT64"), ("token_count", counts, "INT32")]
+            [
+                ("input_ids", ids, "INT64"),
+                ("attention_mask", ids[:, :2], "INT64"),
+                ("token_count", counts, "INT32"),
+                identity_tensor(identity_of(triton.config), 1),
+            ]
         )
 
     triton.tokenize_with = answer

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.errors import EngineFailed
+from proxy.errors import EngineFailed, OutdatedExport
 from proxy.triton.model import parse_model_config
 from tests.fakes.fake_triton import model_config
 
@@ -19,6 +19,8 @@ def test_every_field_is_read() -> None:
     assert model.normalizes
     assert model.precision == "int8"
     assert model.version == "all-MiniLM-L6-v2@0123456789ab-int8"
+    assert len(bytes.fromhex(model.identity)) == 16
+    assert model.tokenizer_version == ""
 
 
 def test_the_default_prompt_where_the_model_has_one() -> None:
@@ -81,3 +83,34 @@ def test_a_parameter_that_is_no_object_is_refused() -> None:
     config["parameters"]["dimension"] = 384
     with pytest.raises(EngineFailed, match="dimension"):
         parse_model_config(config)
+
+
+def test_an_export_without_an_identity_is_an_older_one() -> None:
+    with pytest.raises(OutdatedExport):
+        parse_model_config(model_config(changes={"model_identity": ""}))
+
+
+@pytest.mark.parametrize(
+    ("steps", "version"),
+    [
+        ([{"model_name": "encoder", "model_version": 3}, {"model_name": "tokenizer", "model_version": 4}], "4"),
+        ([{"model_name": "tokenizer", "model_version": "4"}], "4"),
+        ([{"model_name": "tokenizer", "model_version": -1}], ""),
+        ([{"model_name": "tokenizer"}], ""),
+        (["tokenizer"], ""),
+        ({}, ""),
+    ],
+)
+def test_which_tokenizer_the_ensemble_takes(steps: Any, version: str) -> None:
+    config = model_config() | {"ensemble_scheduling": {"step": steps}}
+    assert parse_model_config(config).tokenizer_version == version
+
+
+def test_equal_exports_are_one_model_under_any_number() -> None:
+    one, other = (
+        parse_model_config(
+            model_config() | {"ensemble_scheduling": {"step": [{"model_name": "tokenizer", "model_version": number}]}}
+        )
+        for number in (1, 2)
+    )
+    assert one == other

@@ -15,7 +15,6 @@ from proxy.errors import (
     InvalidText,
 )
 from proxy.triton.client import TritonClient
-from proxy.triton.connections import Span
 from tests.fakes.fake_triton import (
     FakeTriton,
     Handler,
@@ -42,7 +41,7 @@ async def client(triton: FakeTriton) -> AsyncIterator[TritonClient]:
 
 async def test_texts_go_out_as_utf_8_and_vectors_come_back(triton: FakeTriton, client: TritonClient) -> None:
     texts = ["갈비탕", "", "a\0b", "👩‍🍳", "x" * 100_000]
-    vectors = (await client.infer(texts, "embedding")).value.vectors
+    vectors = (await client.infer(texts, "embedding")).vectors
     assert triton.inferences == [texts]
     np.testing.assert_array_equal(vectors, np.stack([fake_vector(text, False) for text in texts]))
     assert vectors.dtype == np.float32
@@ -57,7 +56,7 @@ async def test_only_what_differs_from_the_default_is_a_parameter(triton: FakeTri
 
 
 async def test_tokens_come_from_the_tokenizer(triton: FakeTriton, client: TritonClient) -> None:
-    tokenized = (await client.tokenize(["ab", ""], "left", special_tokens=True)).value
+    tokenized = await client.tokenize(["ab", ""], "left", special_tokens=True)
     assert triton.parameters == [{"truncation_side": "left", "special_tokens": True}]
     assert tokenized.input_ids[:, :5].tolist() == [[0, 100, 100, 2, 0], [0, 2, 0, 0, 0]]
     assert tokenized.attention_mask.sum(1).tolist() == [4, 2]
@@ -79,23 +78,6 @@ async def test_which_text_was_refused_is_known(
     with pytest.raises(InvalidText, match=words) as refused:
         await client.infer([(5,), (9,)], "embedding")
     assert refused.value.text == text
-
-
-async def test_the_connection_is_kept(client: TritonClient) -> None:
-    assert {(await client.infer(["a"], "embedding")).span for _ in range(3)} == {Span(1, 1)}
-
-
-async def test_each_answer_knows_its_connection(triton: FakeTriton, client: TritonClient) -> None:
-    alone = (await client.config("1")).span
-    spans = [reply.span for reply in await asyncio.gather(client.config("1"), client.config("1"))]
-    assert sorted(span.first for span in spans) == [1, 2]
-    assert spans[0].same_process(spans[1])
-    assert alone.same_process(Span(1, 2))
-    assert not alone.same_process(Span(2, 2))  # nothing says that the first was still open
-    await triton.restart("fake-model")
-    after = (await client.config("1")).span
-    assert after == Span(3, 3)
-    assert not any(after.same_process(span) for span in [alone, *spans])
 
 
 # What the wire does.
@@ -146,7 +128,7 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(
         return encode_answer("embedding", np.stack([fake_vector("b", False)]))
 
     triton.infer_with = reset_once
-    np.testing.assert_array_equal((await client.infer(["b"], "embedding")).value.vectors[0], fake_vector("b", False))
+    np.testing.assert_array_equal((await client.infer(["b"], "embedding")).vectors[0], fake_vector("b", False))
     assert calls == 2
 
 
@@ -176,7 +158,7 @@ async def test_a_request_that_is_given_up_does_not_spoil_the_next(triton: FakeTr
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(client.infer(["a"], "embedding"), 0.05)
     triton.infer_with = None
-    np.testing.assert_array_equal((await client.infer(["b"], "embedding")).value.vectors[0], fake_vector("b", False))
+    np.testing.assert_array_equal((await client.infer(["b"], "embedding")).vectors[0], fake_vector("b", False))
 
 
 def answer_with(body: bytes, **headers: str) -> Handler:
@@ -217,16 +199,16 @@ async def test_an_answer_that_is_no_http() -> None:
         client = TritonClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         await client.open()
         with pytest.raises(EngineFailed):
-            await asyncio.wait_for(client.config("1"), LONG)
+            await asyncio.wait_for(client.config(), LONG)
         await client.close()
 
 
 async def test_a_configuration_that_is_no_json(triton: FakeTriton, client: TritonClient) -> None:
     triton.configure_with = answer_with(b"[" * 100_000)
     with pytest.raises(EngineFailed):
-        await client.config("1")
+        await client.config()
 
 
 async def test_before_it_is_opened_the_engine_is_unavailable() -> None:
     with pytest.raises(EngineUnavailable):
-        await TritonClient("http://127.0.0.1:1").config("1")
+        await TritonClient("http://127.0.0.1:1").config()

@@ -1,8 +1,5 @@
-"""Every exception of aiohttp and every status of Triton, and what it is called in the domain."""
+"""Every error of the transport and every status of Triton, and what it is called in the domain."""
 
-import asyncio
-
-import aiohttp
 import pytest
 
 from proxy.errors import (
@@ -12,79 +9,48 @@ from proxy.errors import (
     EngineOverloaded,
     EngineUnavailable,
     InvalidText,
+    OutdatedExport,
 )
-from proxy.triton.client import refusal, translate
+from proxy.triton.connection import (
+    AnswerTooLarge,
+    CannotConnect,
+    ConnectionEnded,
+    ConnectTimedOut,
+    EndedWhileIdle,
+    NotHttp,
+    NotOpen,
+    TransportError,
+)
+from proxy.triton.translation import refusal, translate
 
 
-def every_aiohttp_error() -> set[type[Exception]]:
-    def below(kind: type[Exception]) -> set[type[Exception]]:
+def every_transport_error() -> set[type[TransportError]]:
+    def below(kind: type[TransportError]) -> set[type[TransportError]]:
         return {kind}.union(*(below(child) for child in kind.__subclasses__()))
 
-    return {kind for kind in below(aiohttp.ClientError) if kind.__module__.startswith("aiohttp.")}
+    return below(TransportError) - {TransportError}
 
 
-UNAVAILABLE = {
-    "ClientConnectionError",
-    "ClientConnectionResetError",
-    "ClientConnectorCertificateError",
-    "ClientConnectorDNSError",
-    "ClientConnectorError",
-    "ClientConnectorSSLError",
-    "ClientOSError",
-    "ClientPayloadError",
-    "ClientProxyConnectionError",
-    "ClientSSLError",
-    "ConnectionTimeoutError",
-    "ServerConnectionError",
-    "ServerDisconnectedError",
-    "ServerFingerprintMismatch",
-    "UnixClientConnectorError",
-}
-TIMED_OUT = {"ServerTimeoutError", "SocketTimeoutError"}
-FAILED = {
-    "ClientError",
-    "ClientHttpProxyError",
-    "ClientResponseError",
-    "ContentTypeError",
-    "InvalidURL",
-    "InvalidUrlClientError",
-    "InvalidUrlRedirectClientError",
-    "NonHttpUrlClientError",
-    "NonHttpUrlRedirectClientError",
-    "RedirectClientError",
-    "TooManyRedirects",
-    "UploadAbortedError",
-    "WSServerHandshakeError",
+EXPECTED = {
+    NotOpen: EngineUnavailable,
+    CannotConnect: EngineUnavailable,
+    ConnectTimedOut: EngineUnavailable,
+    ConnectionEnded: EngineUnavailable,
+    EndedWhileIdle: EngineUnavailable,
+    AnswerTooLarge: EngineFailed,
+    NotHttp: EngineFailed,
 }
 
 
-def test_every_exception_of_aiohttp_is_mapped_on_purpose() -> None:
-    assert {kind.__name__ for kind in every_aiohttp_error()} <= UNAVAILABLE | TIMED_OUT | FAILED
+def test_every_error_of_the_transport_is_mapped_on_purpose() -> None:
+    assert every_transport_error() == set(EXPECTED)
 
 
-@pytest.mark.parametrize("kind", sorted(every_aiohttp_error(), key=str))
-def test_the_name_of_every_exception(kind: type[Exception]) -> None:
-    error = kind.__new__(kind)  # its constructor's arguments are of no matter here
-    expected: type[EmbeddingError] = EngineFailed
-    if kind.__name__ in UNAVAILABLE:
-        expected = EngineUnavailable
-    elif kind.__name__ in TIMED_OUT:
-        expected = DeadlineExceeded
-    assert type(translate(error)) is expected
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (ConnectionResetError(), EngineUnavailable),
-        (BrokenPipeError(), EngineUnavailable),
-        (OSError(), EngineUnavailable),
-        (asyncio.TimeoutError(), DeadlineExceeded),
-        (ValueError(), EngineFailed),
-    ],
-)
-def test_the_name_of_the_others(error: Exception, kind: type[EmbeddingError]) -> None:
-    assert type(translate(error)) is kind
+@pytest.mark.parametrize("kind", sorted(every_transport_error(), key=str))
+def test_the_name_of_every_error(kind: type[TransportError]) -> None:
+    error = translate(kind("10.0.0.1"))
+    assert type(error) is EXPECTED[kind]
+    assert "10.0.0.1" not in str(error)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +60,7 @@ def test_the_name_of_the_others(error: Exception, kind: type[EmbeddingError]) ->
         (400, "Request for unknown model: 'sentence_embedding' is not found", EngineUnavailable),
         (400, "Request for unknown model: 'sentence_embedding' has no available versions", EngineUnavailable),
         (400, "unexpected shape for input 'text'", EngineFailed),
+        (400, "unexpected inference output 'model_identity' for model 'sentence_embedding'", OutdatedExport),
         (404, "Request for unknown model: 'sentence_embedding' is not found", EngineUnavailable),
         (408, "", DeadlineExceeded),
         (429, "", EngineOverloaded),
