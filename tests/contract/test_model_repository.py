@@ -10,7 +10,6 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelInstanceGroup
 from export.placement import ensure_exported
 from export.repository import STEPS, WARM_UP_LENGTHS, read_config
 from export.settings import Settings
-from proxy import batching
 
 HAND_WRITTEN = Path(__file__).resolve().parents[2] / "model_repository"
 
@@ -155,5 +154,5 @@ def test_each_number_that_is_not_a_default_has_its_reason() -> None:
                 assert "#" in line, f"{path.parent.name}: {line}"
 
 
-def test_the_proxy_makes_no_larger_calls_than_the_models_take(configs: dict[str, Any]) -> None:
-    assert {config.max_batch_size for config in configs.values()} == {batching._MOST_TEXTS}
+def test_a_batch_that_passes_the_ensemble_passes_each_step(configs: dict[str, Any]) -> None:
+    assert {config.max_batch_size for config in configs.values()} == {configs["sentence_embedding"].max_batch_size}
