@@ -4,7 +4,6 @@ A vector is found again under the version of the model that computed it, and onl
 the one that gave an answer of that version.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +11,7 @@ from cachetools import LRUCache
 
 from proxy.deadlines import until
 from proxy.embedder import AroundEmbedder, Embedder, Embeddings, Text, TruncationSide, join
-from proxy.errors import DeadlineExceeded
+from proxy.embedding.flights import Flights
 from proxy.model import ServedModel
 from proxy.process_watch import ProcessWatch
 from proxy.stage_times import NO_TIMES
@@ -35,15 +34,6 @@ class CacheCounts:
     limit_bytes: int
 
 
-class _Flight:
-    """A computation under way, and how many requests wait for it."""
-
-    def __init__(self, task: "asyncio.Task[Embeddings]") -> None:
-        self.task = task
-        self.waiting = 0
-        self.keys: list[_Key] = []
-
-
 def _entry_bytes(entry: tuple[Text, Embeddings]) -> int:
     text, embedded = entry
     # A character takes at most 4 bytes; a token id is an object and a place in the tuple.
@@ -59,7 +49,7 @@ class CachingEmbedder(AroundEmbedder):
         super().__init__(embedder)
         self._watch = watch
         self._vectors: LRUCache[_Key, tuple[Text, Embeddings]] = LRUCache(megabytes * 2**20, getsizeof=_entry_bytes)
-        self._flights: dict[_Key, tuple[_Flight, int]] = {}  # the flight, and the text's row in its answer
+        self._flights: Flights[_Key] = Flights(self._compute_keys)
         self._current: tuple[int, ServedModel] | None = None  # a process, and the model that it serves
         self._hits = 0
         self._misses = 0
@@ -99,33 +89,30 @@ class CachingEmbedder(AroundEmbedder):
         model = current[1]
         keys: list[_Key] = [(model.version, normalize, truncation, text) for text in texts]
         found: dict[_Key, Embeddings] = {}
-        joined: dict[_Flight, list[tuple[_Key, int]]] = {}
-        missing: dict[_Key, None] = {}
+        flying: list[_Key] = []
+        missing: list[_Key] = []
         for key in dict.fromkeys(keys):
             if (entry := self._vectors.get(key)) is not None:
                 found[key] = entry[1]
-            elif (flying := self._flights.get(key)) is not None:
-                joined.setdefault(flying[0], []).append((key, flying[1]))
             else:
-                missing[key] = None
+                (flying if key in self._flights else missing).append(key)
         self._hits += len(texts) - len(missing)
         self._misses += len(missing)
+        passengers = self._flights.join(flying, deadline)
         if missing:
-            flight = self._start(list(missing), deadline)
-            joined[flight] = [(key, row) for row, key in enumerate(missing)]
-        for flight in joined:
-            flight.waiting += 1
+            passengers.append(self._flights.start(missing, deadline))
         stages = NO_TIMES
         try:
-            for flight, places in joined.items():
-                answer = await self._wait(flight, places, deadline)
+            for passenger in passengers:
+                async with until(deadline):
+                    answer, rows = await passenger.answer()
                 if answer.model != model:  # another took its place meanwhile: what was found is of no use beside it
                     return await self._compute(texts, normalize, deadline, truncation)
                 stages = max(stages, answer.stages, key=lambda each: each.total)  # they were under way at one time
-                found.update((key, answer.rows([row])) for row, (key, _) in enumerate(places))
+                found.update((key, answer.rows([row])) for key, row in zip(passenger.keys, rows, strict=True))
         finally:
-            for flight in joined:
-                self._leave(flight)
+            for passenger in passengers:
+                self._flights.leave(passenger)
         return replace(join([found[key] for key in keys]), stages=stages)
 
     def missing(self, texts: Sequence[Text], normalize: bool) -> int:
@@ -135,45 +122,6 @@ class CachingEmbedder(AroundEmbedder):
         version = self._current[1].version
         keys: set[_Key] = {(version, normalize, "right", text) for text in texts}
         return sum(key not in self._vectors and key not in self._flights for key in keys)
-
-    def _start(self, keys: list[_Key], deadline: float) -> _Flight:
-        flight = _Flight(asyncio.create_task(self._compute_keys(keys, deadline)))
-        flight.keys = keys
-        for row, key in enumerate(keys):
-            self._flights[key] = (flight, row)
-        flight.task.add_done_callback(lambda _: self._land(flight))
-        return flight
-
-    def _land(self, flight: _Flight) -> None:
-        self._forget(flight)
-        if not flight.task.cancelled():
-            flight.task.exception()  # seen, even where nobody waits for it any more
-
-    def _forget(self, flight: _Flight) -> None:
-        for key in flight.keys:
-            if key in self._flights and self._flights[key][0] is flight:
-                del self._flights[key]
-
-    def _leave(self, flight: _Flight) -> None:
-        """The last to leave a flight stops it."""
-        flight.waiting -= 1
-        if flight.waiting == 0 and not flight.task.done():
-            flight.task.cancel()
-            self._forget(flight)  # at once: nobody may join it any more
-
-    async def _wait(self, flight: _Flight, places: list[tuple[_Key, int]], deadline: float) -> Embeddings:
-        """The vectors of these texts, in this order; `places` has each text's row in the flight's answer.
-
-        A deadline that is another request's does not end this one.
-        """
-        try:
-            async with until(deadline):
-                answer = await asyncio.shield(flight.task)
-        except DeadlineExceeded:
-            if asyncio.get_running_loop().time() >= deadline:
-                raise
-            return await self._compute_keys([key for key, _ in places], deadline)
-        return replace(answer.rows(row for _, row in places), stages=answer.stages)
 
     async def _compute_keys(self, keys: Sequence[_Key], deadline: float) -> Embeddings:
         """The vectors of keys that differ in nothing but the text."""

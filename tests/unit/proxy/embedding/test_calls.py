@@ -46,14 +46,14 @@ def batch(characters: int, count: int = 100) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", [128, 256, 512, 8192])
-@pytest.mark.parametrize("characters", [4, 900, 1000, 20_000, 10**6])
+@pytest.mark.parametrize("characters", [4, 900, 1000, 200_000])
 @pytest.mark.parametrize("count", [100, 2048])
 @pytest.mark.parametrize("batches", [1, 3])
 async def test_a_single_text_waits_for_two_calls_at_most(
     limit: int, characters: int, count: int, batches: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if characters * count > 10**8:
-        count = 100
+    if characters * count > 10**7:
+        count = 50
     engine = SteppedEmbedder()
     engine.served = replace(MODEL, max_seq_length=limit)
     monkeypatch.setattr("tests.unit.proxy.slow_embedder.embed", answer_quickly)
