@@ -17,8 +17,8 @@ _LEAST, _MOST = 1 / 6, 1.5
 # EWMA weight of the newest call: about the last 20 matter.
 _NEWEST = 0.1
 
-# The engine's count of a longer text may be a lower bound.
-_COUNTED_CHARACTERS = 4096
+# The engine's count of a longer text may be a lower bound (EXACT_CHARACTERS in the tokenizer step's cutting.py).
+COUNTED_CHARACTERS = 4096
 
 
 class TokenCosts:
@@ -46,7 +46,7 @@ class TokenCosts:
         for is_ascii, known in self._tokens_per_character.items():
             tokens = characters = 0
             for text, count in zip(texts, token_counts.tolist(), strict=True):
-                if isinstance(text, str) and text.isascii() is is_ascii and len(text) <= _COUNTED_CHARACTERS:
+                if isinstance(text, str) and text.isascii() is is_ascii and len(text) <= COUNTED_CHARACTERS:
                     characters += len(text)
                     tokens += count - _SPECIAL_TOKENS
             if characters:

@@ -10,6 +10,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from cutting import Cutter, NotCut
 from tokenization import (
     InvalidOption,
     InvalidText,
@@ -31,18 +32,12 @@ class TritonPythonModel:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.padding_id = self.tokenizer.padding["pad_id"]
         self.tokenizer.no_padding()  # the step pads to its own lengths
+        self.cutter = Cutter(self.tokenizer)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begun = time.monotonic_ns()
         decoded = [self.decode(request) for request in requests]
-        # All requests are tokenized in one call, and each is padded to its own bucket.
-        valid = [part for part in decoded if isinstance(part, tuple)]
-        encodings = iter(
-            self.tokenizer.encode_batch(
-                [text for texts, options in valid if options.text_format == "text" for text in texts]
-            )
-        )
-        return [self.respond(*each, encodings, begun) for each in zip(requests, decoded, strict=True)]
+        return [self.respond(*each, begun) for each in zip(requests, decoded, strict=True)]
 
     def decode(self, request: Any) -> "Decoded | ValueError":
         texts = pb_utils.get_input_tensor_by_name(request, "text").as_numpy().reshape(-1)
@@ -54,18 +49,25 @@ class TritonPythonModel:
         except (InvalidText, InvalidOption) as error:
             return error
 
-    def respond(self, request: Any, decoded: "Decoded | ValueError", encodings: Any, begun: int) -> Any:
+    def respond(self, request: Any, decoded: "Decoded | ValueError", begun: int) -> Any:
         if isinstance(decoded, ValueError):
-            error = pb_utils.TritonError(str(decoded), pb_utils.TritonError.INVALID_ARG)
-            return pb_utils.InferenceResponse(error=error)
+            return refuse(decoded)
         texts, options = decoded
         if options.text_format == "token_ids":
             tokenized = pad_token_ids(texts, self.tokenizer, self.padding_id, options)
         else:
-            tokenized = pad_encodings([next(encodings) for _ in texts], self.tokenizer, self.padding_id, options)
+            try:
+                encodings, counts = zip(*self.cutter.encode(texts, options.truncation_side), strict=True)
+            except NotCut as error:
+                return refuse(error)
+            tokenized = pad_encodings(encodings, self.tokenizer, self.padding_id, options, counts)
         outputs = tokenized._asdict()
         if "tokenizer_span" in request.requested_output_names():
             # Begin and end of this step, of a clock that is the same for all processes of a machine.
             span = np.array([begun, time.monotonic_ns()], np.int64)
             outputs["tokenizer_span"] = np.tile(span, (len(texts), 1))
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, values) for name, values in outputs.items()])
+
+
+def refuse(reason: ValueError) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(reason), pb_utils.TritonError.INVALID_ARG))
