@@ -42,7 +42,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         until = deadline_in(x_request_timeout, deadline_seconds)
         work = embedder.embed([query.text], query.normalize, until, truncation_side(query.truncate))
         embeddings = await unless_disconnected(request, work)
-        refuse_truncated(query.truncate, embeddings, [["text"]])
+        refuse_truncated(query.truncate, embeddings, [["text"]], [query.text])
         model = embeddings.model
         return json_answer(
             {
@@ -70,7 +70,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         until = deadline_in(x_request_timeout, deadline_seconds)
         work = embedder.embed(query.texts, query.normalize, until, truncation_side(query.truncate))
         embeddings = await unless_disconnected(request, work)
-        refuse_truncated(query.truncate, embeddings, places_in("texts", query.texts))
+        refuse_truncated(query.truncate, embeddings, places_in("texts", query.texts), query.texts)
         model = embeddings.model
         return json_answer(
             {

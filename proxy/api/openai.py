@@ -62,7 +62,7 @@ def make_openai_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter
         seen = answer.model
         if misfit := _misfit(query, seen):  # another model came meanwhile
             raise misfit
-        refuse_truncated(query.truncate, answer, places)
+        refuse_truncated(query.truncate, answer, places, texts)
         return json_answer(_written(answer, query.dimensions, query.encoding_format == "base64"))
 
     @routes.get(

@@ -60,7 +60,7 @@ def make_text_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         until = deadline_in(x_request_timeout, deadline_seconds)
         work = embedder.embed(texts, True, until, truncation_side(query.truncate))
         embeddings = await unless_disconnected(request, work)
-        refuse_truncated(query.truncate, embeddings, [["query"], *places_in("texts", query.texts)])
+        refuse_truncated(query.truncate, embeddings, [["query"], *places_in("texts", query.texts)], texts)
         # Unit vectors: the dot product is the cosine, but for a rounding that could take it past 1.
         vectors = embeddings.vectors.astype(np.float64)
         cosines = np.clip(vectors[1:] @ vectors[0], -1, 1).astype(np.float32)

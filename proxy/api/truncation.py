@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from fastapi.exceptions import RequestValidationError
 
-from proxy.embedding.base import Embeddings, TruncationSide
+from proxy.embedding.base import Embeddings, Text, TruncationSide
+from proxy.embedding.costs import COUNTED_CHARACTERS
 
 TOO_MANY_TOKENS = "too_many_tokens"
 
@@ -21,7 +22,9 @@ def truncation_side(truncate: Truncate) -> TruncationSide:
     return "left" if truncate == "left" else "right"
 
 
-def refuse_truncated(truncate: Truncate, embeddings: Embeddings, places: list[list[str | int]]) -> None:
+def refuse_truncated(
+    truncate: Truncate, embeddings: Embeddings, places: list[list[str | int]], texts: Sequence[Text]
+) -> None:
     """With "error", raises `RequestValidationError` that names each text which was cut off.
 
     `places`: where each text stands in the request's body, as `["texts", 3]`.
@@ -34,13 +37,21 @@ def refuse_truncated(truncate: Truncate, embeddings: Embeddings, places: list[li
             {
                 "type": TOO_MANY_TOKENS,
                 "loc": ["body", *place],
-                "msg": f"Text should have at most {limit} tokens with the special ones, and has {count}",
+                "msg": f"Text should have at most {limit} tokens with the special ones, and has "
+                f"{at_least(text)}{count}",
                 "ctx": {"max_tokens": limit, "tokens": int(count)},
             }
-            for place, count, truncated in zip(places, embeddings.token_counts, embeddings.truncated, strict=True)
+            for place, text, count, truncated in zip(
+                places, texts, embeddings.token_counts, embeddings.truncated, strict=True
+            )
             if truncated
         ]
     )
+
+
+def at_least(text: Text) -> str:
+    """What goes before the token count of a text, which is a lower bound for a long one."""
+    return "at least " if isinstance(text, str) and len(text) > COUNTED_CHARACTERS else ""
 
 
 def places_in(field: str, texts: Sequence[object]) -> list[list[str | int]]:

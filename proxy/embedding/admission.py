@@ -33,6 +33,7 @@ class AdmittingEmbedder(AroundEmbedder):
         self._patience = patience_seconds
         self._in_hand = 0
         self._speed: float | None = None  # texts a second, as the latest answers show it
+        self._answered = False  # whether it comes from an answer, and not from timeouts alone
 
     @property
     def in_hand(self) -> int:
@@ -58,7 +59,7 @@ class AdmittingEmbedder(AroundEmbedder):
         try:
             answer = await self._embedder.embed(texts, normalize, deadline, truncation)
         except DeadlineExceeded:
-            self._learn(before, begun)
+            self._learn_timeout(before, begun)
             raise
         finally:
             self._in_hand -= len(texts)
@@ -67,5 +68,20 @@ class AdmittingEmbedder(AroundEmbedder):
 
     def _learn(self, texts: int, begun: float) -> None:
         """So many were in hand when the request came, and it took until now: about as long as all of them."""
-        seen = texts / max(asyncio.get_running_loop().time() - begun, _LEAST_SECONDS)
-        self._speed = seen if self._speed is None else self._speed + _NEWEST * (seen - self._speed)
+        seen = _speed(texts, begun)
+        known = self._speed if self._answered else None
+        self._speed = seen if known is None else known + _NEWEST * (seen - known)
+        self._answered = True
+
+    def _learn_timeout(self, texts: int, begun: float) -> None:
+        """So many were not done by now: the speed is less than this would be. A short deadline says nothing."""
+        seen = _speed(texts, begun)
+        if self._speed is None:
+            self._speed = seen
+        elif seen < self._speed:
+            self._speed += _NEWEST * (seen - self._speed)
+
+
+def _speed(texts: int, begun: float) -> float:
+    """Texts a second, from the instant `begun` of the event loop's clock until now."""
+    return texts / max(asyncio.get_running_loop().time() - begun, _LEAST_SECONDS)

@@ -1,112 +1,31 @@
 """Joins texts that wait into calls of bounded size, and shares each call between the requests that wait.
 
 While a call is under way, what arrives waits, and goes into the next one: many small requests cost one pass through
-the engine. A large request is cut into pieces, so that a small one never waits for all of it.
+the engine. A large request is cut into pieces, so that a small one never waits for all of it: at most for the call
+that is under way, and for its own.
 """
 
 import asyncio
-import time
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-
-import numpy as np
 
 from proxy.deadlines import until
-from proxy.embedding.base import AroundEmbedder, Embedder, Embeddings, Text, TruncationSide, join
-from proxy.embedding.callers import called_for, caller
-from proxy.embedding.stage_times import NO_TIMES, StageTimes
+from proxy.embedding.base import AroundEmbedder, Embedder, Embeddings, Text, Tokens, TruncationSide
+from proxy.embedding.callers import called_for
+from proxy.embedding.calls import MAX_CHARACTERS, Call, CallLimits, characters, fill, halves
+from proxy.embedding.costs import TokenCosts
+from proxy.embedding.model import ServedModel
+from proxy.embedding.pending import Group, PendingRequest
+from proxy.embedding.tokenizing import tokenize_in_parts
 from proxy.errors import EmbeddingError, EngineFailed, InvalidText
 
-# Characters for one token, about, in Korean and English; only the balance of calls depends on it.
-_CHARACTERS_PER_TOKEN = 2
-_SPECIAL_TOKENS = 2
+LOG = logging.getLogger("proxy")
 
-# The engine takes no larger batch (`max_batch_size` in model_repository/), however short the texts are.
-_MOST_TEXTS = 128
+# Texts of a call to an ensemble that says nothing of its largest batch.
+_MAX_TEXTS = 128
 
-# Of a call's tokens, what a large request gets while others are there: one in so many.
-_PART = 8
-
-# Of a request's time, what it may spend letting smaller ones pass; then it is served before all that came later.
-_PATIENCE = 1 / 8
-
-
-def _tokens(text: Text) -> int:
-    """About how many there are in it."""
-    return (len(text) // _CHARACTERS_PER_TOKEN if isinstance(text, str) else len(text)) + _SPECIAL_TOKENS
-
-
-class _Request:
-    """One caller's texts: which wait, which are under way, and what came back."""
-
-    def __init__(
-        self,
-        texts: Sequence[Text],
-        normalize: bool,
-        deadline: float,
-        longest_tokens: int,
-        truncation: TruncationSide = "right",
-    ) -> None:
-        self.texts = texts
-        self.normalize = normalize
-        self.deadline = deadline
-        self.truncation = truncation
-        now = asyncio.get_running_loop().time()
-        self.patient_until = now + (deadline - now) * _PATIENCE
-        self.caller = caller()
-        self.costs = [min(_tokens(text), longest_tokens) for text in texts]
-        # Shortest last, where they are taken from first: texts of a call are then of about equal length.
-        self.waiting = sorted(range(len(texts)), key=self.costs.__getitem__, reverse=True)
-        self.missing = set(range(len(texts)))
-        self.stages = NO_TIMES
-        self.idle_since = time.perf_counter()
-        self.parts: list[tuple[Sequence[int], Embeddings]] = []  # places, and what came back for them
-        self.done: asyncio.Future[Embeddings] = asyncio.get_running_loop().create_future()
-
-    def may_share_with(self, other: "_Request") -> bool:
-        """Whether both ask for the same thing, so that one call can be for both."""
-        return (self.normalize, self.truncation, type(self.texts[0])) == (
-            other.normalize,
-            other.truncation,
-            type(other.texts[0]),
-        )
-
-    def begin(self) -> None:
-        """Some of its texts are under way: what they waited is over."""
-        now = time.perf_counter()
-        self.stages += StageTimes(queue=max(0.0, now - self.idle_since))
-        self.idle_since = now
-
-    def put(self, places: Sequence[int], answer: Embeddings, stages: StageTimes) -> None:
-        """Takes the vectors of some of its texts, and the times of the call that they came with.
-
-        Another model than before: what came from that one is let go, and its texts wait again.
-        """
-        if self.done.done():
-            return
-        self.stages += stages
-        self.idle_since = time.perf_counter()
-        again = [part for part in self.parts if part[1].model != answer.model]
-        for others, _ in again:
-            self.waiting.extend(others)
-            self.missing.update(others)
-        if again:
-            self.waiting.sort(key=self.costs.__getitem__, reverse=True)
-        self.parts = [part for part in self.parts if part[1].model == answer.model] + [(places, answer)]
-        self.missing.difference_update(places)
-        if not self.missing:
-            order = np.argsort([place for places, _ in self.parts for place in places])
-            joined = join([part for _, part in self.parts]).rows(order)
-            self.done.set_result(replace(joined, stages=self.stages))
-
-    def fail(self, error: EmbeddingError) -> None:
-        """Ends the request; what of it still waits is not asked for."""
-        self.waiting.clear()
-        if not self.done.done():
-            self.done.set_exception(error)
-
-
-_Call = list[tuple[_Request, list[int]]]
+# Texts of fewer characters than a call's by this factor are tokenized at once.
+_MANY_CHARACTERS = 4
 
 
 class BatchingEmbedder(AroundEmbedder):
@@ -120,15 +39,22 @@ class BatchingEmbedder(AroundEmbedder):
         self._tell_call = tell_call
         self._calls = calls
         self._tokens = tokens
-        self._waiting: dict[_Request, None] = {}  # in order of arrival
-        self._shared = False  # whether the last call was of several requests
+        self._costs = TokenCosts()
+        self._model: ServedModel | None = None  # of the latest answer; its limits are those of calls
+        self._asking = asyncio.Lock()
+        self._tokenizing = asyncio.Lock()
+        self._waiting: dict[PendingRequest, None] = {}  # in order of arrival
+        self._served: dict[Group, int] = {}  # the number of the latest call of each group
+        self._call_number = 0
+        self._short = False  # whether the last call had small requests and others
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def embed(
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
     ) -> Embeddings:
         """One vector for each text. A caller that goes away takes its waiting texts along."""
-        request = _Request(texts, normalize, deadline, self._tokens, truncation)
+        max_tokens = (self._model or await self._first_model(deadline)).max_seq_length
+        request = PendingRequest(texts, normalize, deadline, truncation, self._costs, max_tokens)
         self._waiting[request] = None
         self._start_calls()
         try:
@@ -137,91 +63,123 @@ class BatchingEmbedder(AroundEmbedder):
         finally:
             self._waiting.pop(request, None)
 
+    async def tokenize(
+        self,
+        texts: Sequence[Text],
+        deadline: float,
+        truncation: TruncationSide = "right",
+        special_tokens: bool = False,
+    ) -> Tokens:
+        """The token ids of each text. Long texts go in parts, one at a time over all requests."""
+        if sum(map(characters, texts)) <= MAX_CHARACTERS // _MANY_CHARACTERS:
+            return await self._embedder.tokenize(texts, deadline, truncation, special_tokens)
+        return await tokenize_in_parts(self._embedder, self._tokenizing, texts, deadline, truncation, special_tokens)
+
+    async def check(self, deadline: float) -> ServedModel:
+        """The embedder's own answer."""
+        self._model = await self._embedder.check(deadline)
+        return self._model
+
+    async def _first_model(self, deadline: float) -> ServedModel:
+        async with until(deadline), self._asking:
+            if self._model is None:
+                self._model = await self._embedder.model(deadline)
+            return self._model
+
     def _start_calls(self) -> None:
-        self._drop_overdue()
+        self._drop_unwanted()
         while self._waiting and len(self._under_way) < self._calls:
             task = asyncio.create_task(self._run(self._next_call()))
             self._under_way.add(task)
             task.add_done_callback(self._call_ended)
 
-    def _drop_overdue(self) -> None:
+    def _drop_unwanted(self) -> None:
         """Forgets requests whose deadline has passed, though their callers may not have had their turn to notice."""
         now = asyncio.get_running_loop().time()
-        for request in [request for request in self._waiting if request.deadline <= now or request.done.done()]:
+        for request in [request for request in self._waiting if not request.is_wanted(now)]:
             del self._waiting[request]
 
     def _call_ended(self, task: "asyncio.Task[None]") -> None:
         self._under_way.discard(task)
-        task.result()  # `_run` raises nothing but what must be seen
-        self._start_calls()
+        if not task.cancelled():
+            self._start_calls()
 
-    def _next_call(self) -> _Call:
-        """Takes texts out of the waiting requests.
-
-        The oldest request gets its part of the call first, so that it is never passed for ever; then the smallest
-        requests, which cost least to let pass. Alone, a request gets the whole call; but where others were in the
-        call before, they are about to ask again, and what they will wait for is kept short. Requests that have let
-        others pass for long enough come first, in order of arrival, and wholly: under a flood of small ones the large
-        ones would else wait until their deadline.
-        """
-        oldest = next(iter(self._waiting))
-        others = [request for request in self._waiting if request is not oldest and request.may_share_with(oldest)]
-        call: _Call = []
-        now = asyncio.get_running_loop().time()
-        whole = oldest.patient_until <= now or (not others and not self._shared)
-        left = self._tokens - self._take(oldest, self._tokens // (1 if whole else _PART), call, at_least=1)
-        for request in sorted(others, key=lambda request: 0 if request.patient_until <= now else len(request.waiting)):
-            if left <= 0:
-                break
-            small = len(request.waiting) == 1 or request.patient_until <= now
-            left -= self._take(request, left if small else min(left, self._tokens // _PART), call, at_least=0)
-        self._shared = len(call) > 1
+    def _next_call(self) -> Call:
+        """Texts of the group whose turn it is: the one that was served longest ago, and then the oldest."""
+        group = min((request.group for request in self._waiting), key=lambda group: self._served.get(group, 0))
+        requests = [request for request in self._waiting if request.group == group]
+        max_texts = (self._model.max_batch_size if self._model else 0) or _MAX_TEXTS
+        small = {request for request in requests if request.is_small}
+        call = fill(requests, CallLimits(self._tokens, max_texts), asyncio.get_running_loop().time(), self._short)
+        self._short = len(call) > 1 and any(request in small for request, _ in call)
+        self._call_number += 1
+        self._served[group] = self._call_number
+        for request, _ in call:
+            if not request.waiting:
+                del self._waiting[request]
         return call
 
-    def _take(self, request: _Request, tokens: int, call: _Call, at_least: int) -> int:
-        """Moves texts of `request` into `call`, up to `tokens` tokens; answers how many tokens they are about."""
-        taken: list[int] = []
-        cost = 0
-        room = _MOST_TEXTS - sum(len(places) for _, places in call)
-        while (
-            request.waiting
-            and len(taken) < room
-            and (len(taken) < at_least or cost + request.costs[request.waiting[-1]] <= tokens)
-        ):
-            place = request.waiting.pop()
-            taken.append(place)
-            cost += request.costs[place]
-        if taken:
-            call.append((request, taken))
-        if not request.waiting:
-            self._waiting.pop(request, None)
-        return cost
+    async def _run(self, call: Call) -> None:
+        """Answers or fails each request of the call; raises nothing."""
+        try:
+            await self._serve(call)
+        except Exception:
+            LOG.exception("unexpected error in a call to the engine")
+            for request, _ in call:
+                request.fail(EngineFailed("The service failed on a call to the engine; the reason is in its log."))
 
-    async def _run(self, call: _Call) -> None:
+    async def _serve(self, call: Call) -> None:
+        """Sends the call; where it fails on one request's texts, sends the others' again without them.
+
+        A text that the engine names is left out alone. Where it does not say which, the call is halved until the
+        request at fault is alone; where more than one seems to be, the engine itself is, and all that are left fail.
+        """
+        tries = 2 * len(call).bit_length()
+        left = [call]
+        while left:
+            now = asyncio.get_running_loop().time()
+            part = [(request, places) for request, places in left.pop() if request.is_wanted(now)]
+            if not part:
+                continue
+            try:
+                await self._send(part)
+            except (EngineFailed, InvalidText) as error:
+                guilty = _requests_with(error.text, part) if isinstance(error, InvalidText) else []
+                if guilty:
+                    left.append([each for each in part if each[0] not in guilty])
+                else:
+                    tries -= 1
+                    if len(part) > 1 and tries > 0:
+                        left.extend(reversed(halves(part)))
+                    else:
+                        guilty = [request for request, _ in part]
+                for request in guilty:
+                    request.fail(error)
+            except EmbeddingError as error:
+                for request, _ in part:
+                    request.fail(error)
+
+    async def _send(self, call: Call) -> None:
+        """One call to the engine, and what came back to each request."""
         first = call[0][0]
         texts = [request.texts[place] for request, places in call for place in places]
         deadline = max(request.deadline for request, _ in call)
         self._tell_call(len(texts))
         for request, _ in call:
             request.begin()
-        try:
-            # A task of its own, started by whichever request or call came before.
-            with called_for([request.caller for request, _ in call]):
-                answer = await self._embedder.embed(texts, first.normalize, deadline, first.truncation)
-        except (EngineFailed, InvalidText) as error:
-            if len(call) == 1:
-                first.fail(error)
-                return
-            # One request's texts may be what the engine trips over: the others must not fall with it.
-            for part in call:
-                await self._run([part])
-        except EmbeddingError as error:
-            for request, _ in call:
-                request.fail(error)
-        else:
-            start = 0
-            for request, places in call:
-                request.put(places, answer.rows(range(start, start + len(places))), answer.stages)
-                start += len(places)
-                if request.waiting and not request.done.done():
-                    self._waiting.setdefault(request)
+        # A task of its own, started by whichever request or call came before.
+        with called_for([request.caller for request, _ in call]):
+            answer = await self._embedder.embed(texts, first.normalize, deadline, first.truncation)
+        self._model = answer.model
+        self._costs.learn(texts, answer.token_counts)
+        start = 0
+        for request, places in call:
+            request.put(places, answer.rows(range(start, start + len(places))), answer.stages)
+            start += len(places)
+            if request.waiting and not request.done.done():
+                self._waiting.setdefault(request)
+
+
+def _requests_with(text: object, call: Call) -> list[PendingRequest]:
+    """Those that sent this text, in this call."""
+    return [request for request, places in call if any(request.texts[place] == text for place in places)]

@@ -4,7 +4,6 @@ A vector is kept under the identity of the model that computed it. Those of the 
 that the engine's newest answer names, to a text or to a check. Where the engine was or went away, there is none.
 """
 
-import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +13,10 @@ from cachetools import LRUCache
 
 from proxy.deadlines import until
 from proxy.embedding.base import AroundEmbedder, Embedder, Embeddings, Text, TruncationSide, join
+from proxy.embedding.flights import Flights
 from proxy.embedding.model import ServedModel
 from proxy.embedding.stage_times import NO_TIMES
-from proxy.errors import DeadlineExceeded, EngineOverloaded, EngineUnavailable
+from proxy.errors import EngineOverloaded, EngineUnavailable
 
 _Key = tuple[str, bool, TruncationSide, Text]  # identity, normalize, truncation, text
 
@@ -38,15 +38,6 @@ class CacheCounts:
     limit_bytes: int
 
 
-class _Flight:
-    """A computation under way, and how many requests wait for it."""
-
-    def __init__(self, task: "asyncio.Task[Embeddings]") -> None:
-        self.task = task
-        self.waiting = 0
-        self.keys: list[_Key] = []
-
-
 def _entry_bytes(entry: tuple[Text, Embeddings]) -> int:
     text, embedded = entry
     # A character takes at most 4 bytes; a token id is an object and a place in the tuple.
@@ -61,7 +52,7 @@ class CachingEmbedder(AroundEmbedder):
         """`megabytes`: MiB that the remembered texts and vectors may take, about."""
         super().__init__(embedder)
         self._vectors: LRUCache[_Key, tuple[Text, Embeddings]] = LRUCache(megabytes * 2**20, getsizeof=_entry_bytes)
-        self._flights: dict[_Key, tuple[_Flight, int]] = {}  # the flight, and the text's row in its answer
+        self._flights: Flights[_Key] = Flights(self._compute_keys)
         self._current: ServedModel | None = None
         self._questions = itertools.count(1)  # to the engine, numbered in order of asking
         self._newest = 0  # the newest question that has an answer
@@ -93,33 +84,30 @@ class CachingEmbedder(AroundEmbedder):
             return await self._compute(texts, normalize, deadline, truncation)
         keys: list[_Key] = [(model.identity, normalize, truncation, text) for text in texts]
         found: dict[_Key, Embeddings] = {}
-        joined: dict[_Flight, list[tuple[_Key, int]]] = {}
-        missing: dict[_Key, None] = {}
+        flying: list[_Key] = []
+        missing: list[_Key] = []
         for key in dict.fromkeys(keys):
             if (entry := self._vectors.get(key)) is not None:
                 found[key] = entry[1]
-            elif (flying := self._flights.get(key)) is not None:
-                joined.setdefault(flying[0], []).append((key, flying[1]))
             else:
-                missing[key] = None
+                (flying if key in self._flights else missing).append(key)
         self._hits += len(texts) - len(missing)
         self._misses += len(missing)
+        passengers = self._flights.join(flying, deadline)
         if missing:
-            flight = self._start(list(missing), deadline)
-            joined[flight] = [(key, row) for row, key in enumerate(missing)]
-        for flight in joined:
-            flight.waiting += 1
+            passengers.append(self._flights.start(missing, deadline))
         stages = NO_TIMES
         try:
-            for flight, places in joined.items():
-                answer = await self._wait(flight, places, deadline)
+            for passenger in passengers:
+                async with until(deadline):
+                    answer, rows = await passenger.answer()
                 if answer.model != model:  # another took its place meanwhile: what was found is of no use beside it
                     return await self._compute(texts, normalize, deadline, truncation)
                 stages = max(stages, answer.stages, key=lambda each: each.total)  # they were under way at one time
-                found.update((key, answer.rows([row])) for row, (key, _) in enumerate(places))
+                found.update((key, answer.rows([row])) for key, row in zip(passenger.keys, rows, strict=True))
         finally:
-            for flight in joined:
-                self._leave(flight)
+            for passenger in passengers:
+                self._flights.leave(passenger)
         return replace(join([found[key] for key in keys]), stages=stages)
 
     def missing(self, texts: Sequence[Text], normalize: bool) -> int:
@@ -129,45 +117,6 @@ class CachingEmbedder(AroundEmbedder):
         identity = self._current.identity
         keys: set[_Key] = {(identity, normalize, "right", text) for text in texts}
         return sum(key not in self._vectors and key not in self._flights for key in keys)
-
-    def _start(self, keys: list[_Key], deadline: float) -> _Flight:
-        flight = _Flight(asyncio.create_task(self._compute_keys(keys, deadline)))
-        flight.keys = keys
-        for row, key in enumerate(keys):
-            self._flights[key] = (flight, row)
-        flight.task.add_done_callback(lambda _: self._land(flight))
-        return flight
-
-    def _land(self, flight: _Flight) -> None:
-        self._forget(flight)
-        if not flight.task.cancelled():
-            flight.task.exception()  # seen, even where nobody waits for it any more
-
-    def _forget(self, flight: _Flight) -> None:
-        for key in flight.keys:
-            if key in self._flights and self._flights[key][0] is flight:
-                del self._flights[key]
-
-    def _leave(self, flight: _Flight) -> None:
-        """The last to leave a flight stops it."""
-        flight.waiting -= 1
-        if flight.waiting == 0 and not flight.task.done():
-            flight.task.cancel()
-            self._forget(flight)  # at once: nobody may join it any more
-
-    async def _wait(self, flight: _Flight, places: list[tuple[_Key, int]], deadline: float) -> Embeddings:
-        """The vectors of these texts, in this order; `places` has each text's row in the flight's answer.
-
-        A deadline that is another request's does not end this one.
-        """
-        try:
-            async with until(deadline):
-                answer = await asyncio.shield(flight.task)
-        except DeadlineExceeded:
-            if asyncio.get_running_loop().time() >= deadline:
-                raise
-            return await self._compute_keys([key for key, _ in places], deadline)
-        return replace(answer.rows(row for _, row in places), stages=answer.stages)
 
     async def _compute_keys(self, keys: Sequence[_Key], deadline: float) -> Embeddings:
         """The vectors of keys that differ in nothing but the text."""

@@ -38,7 +38,7 @@ _MEANINGS: dict[type[TransportError], tuple[type[EmbeddingError], str]] = {
 # comes as 400, 404 or 500, and so does a text that its tokenizer step refuses (400).
 _NOT_READY = re.compile(r"unknown model|no available versions|not ready|is not healthy|is not found", re.IGNORECASE)
 _QUEUE_FULL = re.compile(r"queue size|overload|too many", re.IGNORECASE)
-_REFUSED_TEXT = re.compile(r"\btext (\d+) is not valid( token ids)?", re.IGNORECASE)
+_REFUSED_TEXT = re.compile(r"\btext (\d+) is not valid( token ids|.*? within (\d+) characters)?", re.IGNORECASE)
 _UNKNOWN_OUTPUT = re.compile(r"unexpected inference output", re.IGNORECASE)
 
 
@@ -75,6 +75,8 @@ def _refusal(status: int, message: str) -> EmbeddingError:
     if status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT):
         return DeadlineExceeded("The engine did not answer in time.")
     if status == HTTPStatus.BAD_REQUEST and (refused := _REFUSED_TEXT.search(message)):
+        if refused[3]:
+            return InvalidText(f"A text cannot be truncated: {refused[3]} characters of it do not tell its tokens.")
         if refused[2]:
             return InvalidText("The token ids of a text are not all in the model's vocabulary.")
         return InvalidText("The engine refused a text as not valid.")

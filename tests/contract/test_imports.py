@@ -24,7 +24,9 @@ ALLOWED = {
     | {
         "bench", "examples", "fastapi", "httpx", "numpy", "pgvector", "psycopg", "tqdm", "uvicorn",
     },
-    "model_repository": {"numpy", "tokenizers", "triton_python_backend_utils", "tokenization", "mean_pooling"},
+    "model_repository": {
+        "cutting", "mean_pooling", "numpy", "tokenization", "tokenizers", "triton_python_backend_utils",
+    },
     "export": SETTINGS
     | {
         "export", "google", "huggingface_hub", "numpy", "safetensors", "sentencepiece", "tokenizers", "torch",

@@ -10,7 +10,7 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelInstanceGroup
 from export.placement import ensure_exported
 from export.repository import STEPS, WARM_UP_LENGTHS, read_config
 from export.settings import Settings
-from proxy.embedding import batching
+from proxy.embedding.costs import COUNTED_CHARACTERS
 
 HAND_WRITTEN = Path(__file__).resolve().parents[2] / "model_repository"
 
@@ -159,9 +159,14 @@ def test_the_warm_up_has_the_lengths_that_the_tokenizer_pads_to() -> None:
     assert found.group(1) == str(WARM_UP_LENGTHS)
 
 
+def test_the_proxy_knows_up_to_which_length_counts_are_exact() -> None:
+    source = (HAND_WRITTEN / "tokenizer" / "1" / "cutting.py").read_text()
+    assert f"\nEXACT_CHARACTERS = {COUNTED_CHARACTERS}\n" in source
+
+
 def test_nothing_generated_is_tracked() -> None:
     names = {path.name for path in HAND_WRITTEN.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert names == {"config.pbtxt", "model.py", "tokenization.py", "mean_pooling.py", ".gitkeep"}
+    assert names == {"config.pbtxt", "model.py", "tokenization.py", "cutting.py", "mean_pooling.py", ".gitkeep"}
 
 
 def test_each_number_that_is_not_a_default_has_its_reason() -> None:
@@ -171,5 +176,5 @@ def test_each_number_that_is_not_a_default_has_its_reason() -> None:
                 assert "#" in line, f"{path.parent.name}: {line}"
 
 
-def test_the_proxy_makes_no_larger_calls_than_the_models_take(configs: dict[str, Any]) -> None:
-    assert {config.max_batch_size for config in configs.values()} == {batching._MOST_TEXTS}
+def test_a_batch_that_passes_the_ensemble_passes_each_step(configs: dict[str, Any]) -> None:
+    assert {config.max_batch_size for config in configs.values()} == {configs["sentence_embedding"].max_batch_size}

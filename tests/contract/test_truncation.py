@@ -67,3 +67,11 @@ def test_error_refuses_no_text_that_fits(client: httpx.Client) -> None:
 def test_any_other_side_is_refused(path: str, value: object, client: httpx.Client) -> None:
     body = {"text": "a", "query": "a", "truncate": value} | ({} if path == TOKENIZE else {"texts": ["a"]})
     assert_invalid(client.post(path, json=body), "literal_error", ["body", "truncate"])
+
+
+def test_the_count_of_a_long_text_is_told_as_a_lower_bound(client: httpx.Client) -> None:
+    long = "word " * 1000
+    response = client.post(BATCH, json={"texts": [LONGER, long], "truncate": "error"})
+    first, second = (error["msg"] for error in response.json()["detail"])
+    assert first.endswith("and has 302")
+    assert second.endswith("and has at least 1002")

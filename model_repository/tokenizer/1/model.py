@@ -11,6 +11,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from cutting import Cutter, NotCut
 from tokenization import (
     InvalidOption,
     InvalidText,
@@ -32,20 +33,14 @@ class TritonPythonModel:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.padding_id = self.tokenizer.padding["pad_id"]
         self.tokenizer.no_padding()  # the step pads to its own lengths
+        self.cutter = Cutter(self.tokenizer)
         self.prompt = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))["default_prompt"]
         self.identity = np.frombuffer(bytes.fromhex((folder / "model_identity").read_text()), np.uint8)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begun = time.monotonic_ns()
         decoded = [self.decode(request) for request in requests]
-        # All requests are tokenized in one call, and each is padded to its own bucket.
-        valid = [part for part in decoded if isinstance(part, tuple)]
-        encodings = iter(
-            self.tokenizer.encode_batch(
-                [self.prompt + text for texts, options in valid if options.text_format == "text" for text in texts]
-            )
-        )
-        return [self.respond(*each, encodings, begun) for each in zip(requests, decoded, strict=True)]
+        return [self.respond(*each, begun) for each in zip(requests, decoded, strict=True)]
 
     def decode(self, request: Any) -> "Decoded | ValueError":
         texts = pb_utils.get_input_tensor_by_name(request, "text").as_numpy().reshape(-1)
@@ -57,15 +52,19 @@ class TritonPythonModel:
         except (InvalidText, InvalidOption) as error:
             return error
 
-    def respond(self, request: Any, decoded: "Decoded | ValueError", encodings: Any, begun: int) -> Any:
+    def respond(self, request: Any, decoded: "Decoded | ValueError", begun: int) -> Any:
         if isinstance(decoded, ValueError):
-            error = pb_utils.TritonError(str(decoded), pb_utils.TritonError.INVALID_ARG)
-            return pb_utils.InferenceResponse(error=error)
+            return refuse(decoded)
         texts, options = decoded
         if options.text_format == "token_ids":
             tokenized = pad_token_ids(texts, self.tokenizer, self.padding_id, options)
         else:
-            tokenized = pad_encodings([next(encodings) for _ in texts], self.tokenizer, self.padding_id, options)
+            try:
+                prompted = [self.prompt + text for text in texts]
+                encodings, counts = zip(*self.cutter.encode(prompted, options.truncation_side), strict=True)
+            except NotCut as error:
+                return refuse(error)
+            tokenized = pad_encodings(encodings, self.tokenizer, self.padding_id, options, counts)
         outputs = tokenized._asdict()
         asked = request.requested_output_names()
         if "model_identity" in asked:
@@ -75,3 +74,7 @@ class TritonPythonModel:
             span = np.array([begun, time.monotonic_ns()], np.int64)
             outputs["tokenizer_span"] = np.tile(span, (len(texts), 1))
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, values) for name, values in outputs.items()])
+
+
+def refuse(reason: ValueError) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(reason), pb_utils.TritonError.INVALID_ARG))

@@ -91,7 +91,7 @@ def decode_token_ids(texts: Sequence[bytes], tokenizer: Tokenizer) -> list[list[
             ids = None
         if not isinstance(ids, list) or not all(type(token) is int for token in ids):
             raise InvalidText(f"text {index} is not valid token ids: a JSON array of whole numbers is expected")
-        for token in ids:
+        for token in dict.fromkeys(ids):
             if not 0 <= token < 2**31 or tokenizer.id_to_token(token) is None:
                 raise InvalidText(f"text {index} is not valid token ids: the vocabulary has no {str(token)[:20]}")
         decoded.append(ids)
@@ -163,15 +163,22 @@ def pad(rows: Sequence[Sequence[int]], token_counts: Sequence[int], limit: int, 
 
 
 def pad_encodings(
-    encodings: Sequence[Encoding], tokenizer: Tokenizer, padding_id: int, options: Options = NOTHING_ASKED
+    encodings: Sequence[Encoding],
+    tokenizer: Tokenizer,
+    padding_id: int,
+    options: Options = NOTHING_ASKED,
+    token_counts: Sequence[int | None] = (),
 ) -> TokenizedTexts:
     """Pads the encodings of one request on the right to their common bucket.
 
     `tokenizer` must have truncation on (its `max_length` is the limit), on the right, and padding off. Cutting on the
     left is done here, from what it moved to `overflowing`: a tokenizer for each side would take the memory twice.
+    `token_counts`: of the encodings that are of a part of their text, see cutting.py; None for those of a whole one.
     """
     limit: int = tokenizer.truncation["max_length"]
     counts = [count_tokens(encoding, tokenizer.num_special_tokens_to_add(False)) for encoding in encodings]
+    if token_counts:
+        counts = [count if known is None else known for count, known in zip(counts, token_counts, strict=True)]
     if options.truncation_side == "right" and options.special_tokens:
         rows = [encoding.ids for encoding in encodings]
     else:

@@ -35,7 +35,10 @@ Truncate = Annotated[
 ReturnTokens = Annotated[
     bool, Field(description="Whether the answer tells `tokens` and `truncated`, too.", examples=[False])
 ]
-TOKENS = "Tokens of the whole text with the special ones, before it is cut off."
+TOKENS = (
+    "Tokens of the whole text with the special ones, before it is cut off; of a text of more than 4,096 characters "
+    "perhaps a lower bound, which is still more than the model reads."
+)
 TRUNCATED = "Whether the model saw a part of the text alone."
 
 

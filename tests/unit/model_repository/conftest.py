@@ -110,7 +110,7 @@ def load() -> Iterator[Load]:
 
     yield load_module
     sys.path[:] = path_before
-    for name in ("triton_python_backend_utils", "tokenization", "mean_pooling", "model"):
+    for name in ("triton_python_backend_utils", "tokenization", "cutting", "mean_pooling", "model"):
         sys.modules.pop(name, None)
         if name in before:
             sys.modules[name] = before[name]

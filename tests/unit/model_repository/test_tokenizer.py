@@ -87,3 +87,22 @@ def test_each_row_says_whose_it_is_where_that_is_asked(tokenizer_step: Any) -> N
     assert (identity.dtype, identity.shape) == (np.uint8, (2, 16))
     assert {row.tobytes().hex() for row in identity} == {IDENTITY}
     assert "model_identity" not in outputs(without)
+
+
+def test_a_text_that_cannot_be_cut_fails_its_request_alone(tokenizer_step: Any) -> None:
+    refused, answered = tokenizer_step.execute([request(b"a", "🍚".encode() * 300_000), request(b"a")])
+    assert refused.error().message() == "text 1 is not valid: its tokens are not certain within 262144 characters"
+    assert refused.error().code() == 3
+    assert answered.error() is None
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_text_of_millions_of_characters_is_what_its_end_is(tokenizer_step: Any, side: str) -> None:
+    end = "김치찌개 " * 100
+    long = ("된장찌개 " * 1_000_000 + end) if side == "left" else (end + "된장찌개 " * 1_000_000)
+    found, expected = (
+        outputs(tokenizer_step.execute([request(text.encode(), truncation_side=side)])[0]) for text in (long, end)
+    )
+    assert (found["input_ids"] == expected["input_ids"]).all()
+    assert found["truncated"].tolist() == [[True]]
+    assert LIMIT < found["token_count"][0, 0] < 4096

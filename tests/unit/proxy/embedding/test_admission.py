@@ -161,3 +161,69 @@ def test_the_speed_is_learned_anew() -> None:
         await held
 
     run(test())
+
+
+async def timed_out(admitting: AdmittingEmbedder) -> None:
+    """One text whose caller waited for nearly no time."""
+    with pytest.raises(DeadlineExceeded):
+        await ask(admitting, "impatient", seconds=0)
+
+
+@pytest.mark.parametrize("timeouts", [1, 10, 1000])
+def test_a_timeout_never_raises_the_speed(timeouts: int) -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        admitting = AdmittingEmbedder(BatchingEmbedder(engine, calls=1, tokens=64), 200, patience_seconds=1)
+        await answered(admitting, engine, 0.05)  # 20 texts a second, at most
+        for _ in range(timeouts):
+            await timed_out(admitting)
+        held = ask(admitting, "a")
+        await turn()
+        assert admitting.free == 63
+        engine.release()
+        await held
+
+    run(test())
+
+
+def test_a_timeout_lowers_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        engine = SlowEmbedder(held=False)
+        admitting = AdmittingEmbedder(engine, 200, patience_seconds=1)
+        await ask(admitting, "fast")  # 1,000 texts a second, the most that is believed
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        monkeypatch.setattr(loop, "time", lambda: now)
+        engine.failures["late"] = DeadlineExceeded("late")
+        engine.hold()
+        for _ in range(40):
+            late = ask(admitting, "late")
+            await turn()
+            now += 0.3
+            engine.release()
+            with pytest.raises(DeadlineExceeded):
+                await late
+            engine.hold()
+        held = ask(admitting, "a")
+        await turn()
+        assert admitting.free == 63
+        engine.release()
+        await held
+
+    run(test())
+
+
+def test_the_first_answer_counts_wholly_after_timeouts_alone() -> None:
+    async def test() -> None:
+        engine = SlowEmbedder()
+        admitting = AdmittingEmbedder(BatchingEmbedder(engine, calls=1, tokens=64), 200, patience_seconds=1)
+        for _ in range(10):
+            await timed_out(admitting)
+        await answered(admitting, engine, 0.05)
+        held = ask(admitting, "a")
+        await turn()
+        assert admitting.free == 63
+        engine.release()
+        await held
+
+    run(test())

@@ -87,3 +87,10 @@ def test_the_name_of_every_status(status: int, message: str, kind: type[Embeddin
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'"x"', b"[" * 100_000, b'{"error": {"a": 1}}'])
 def test_a_refusal_may_say_anything(content: bytes) -> None:
     assert type(refusal(500, content)) is EngineFailed
+
+
+def test_a_text_that_cannot_be_truncated_is_told_with_the_limit() -> None:
+    message = b'{"error": "text 3 is not valid: its tokens are not certain within 262144 characters"}'
+    error = refusal(400, message)
+    assert isinstance(error, InvalidText)
+    assert str(error) == "A text cannot be truncated: 262144 characters of it do not tell its tokens."
