@@ -1,5 +1,7 @@
 """What more than one room must know of the JSON contract: paths that are special, and limits of texts."""
 
+EMBED, EMBED_BATCH = "/api/v1/embed", "/api/v1/embed-batch"
+
 HEALTH, LIVE, READY, METRICS = "/health", "/health/live", "/health/ready", "/metrics"
 
 # What watches the service asks for these every few seconds.

@@ -18,6 +18,7 @@ from proxy.api.schemas.embed import (
     fill_in,
 )
 from proxy.api.truncation import places_in, refuse_truncated, token_fields, truncation_side
+from proxy.contract import EMBED, EMBED_BATCH
 from proxy.embedding.base import Embedder
 from proxy.embedding.cache import CachingEmbedder
 from proxy.responses import json_answer
@@ -28,7 +29,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
     routes = APIRouter()
 
     @routes.post(
-        "/api/v1/embed",
+        EMBED,
         summary="Embed one text",
         response_model=EmbedResponse,
         response_description="The text's vector.",
@@ -54,7 +55,7 @@ def make_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         )
 
     @routes.post(
-        "/api/v1/embed-batch",
+        EMBED_BATCH,
         summary="Embed several texts",
         response_model=EmbedBatchResponse,
         response_description="The texts' vectors, in the order asked.",

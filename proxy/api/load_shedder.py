@@ -9,14 +9,13 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.api.answers import answer_embedding_error
-from proxy.contract import MAX_TEXT_CHARACTERS, MAX_TEXTS
+from proxy.contract import EMBED, EMBED_BATCH, MAX_TEXT_CHARACTERS, MAX_TEXTS
 from proxy.embedding.admission import FULL, AdmittingEmbedder
 from proxy.embedding.cache import CachingEmbedder
 from proxy.errors import ServiceFull
 
 # Fields whose values are not looked at here.
 _OTHERS = {"truncate", "return_tokens"}
-_SINGLE, _BATCH = "/api/v1/embed", "/api/v1/embed-batch"
 
 
 class LoadShedder:
@@ -30,11 +29,11 @@ class LoadShedder:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuses the request, or passes it on. Its body must be bounded."""
         # Where the largest batch has room there is nothing to look at.
-        if self._admitting.free >= MAX_TEXTS or scope["type"] != "http" or scope["path"] not in (_SINGLE, _BATCH):
+        if self._admitting.free >= MAX_TEXTS or scope["type"] != "http" or scope["path"] not in (EMBED, EMBED_BATCH):
             await self._app(scope, receive, send)
             return
         messages, body = await _read(receive)
-        asked = _parse(body, single=scope["path"] == _SINGLE)
+        asked = _parse(body, single=scope["path"] == EMBED)
         if asked is not None and self._places(*asked) > self._admitting.free:
             request = Request(scope)
             request.state.text_count = len(asked[0])

@@ -1,6 +1,5 @@
 """OpenAI's routes, field by field: what is accepted, and what comes back. tests/integration/ has its clients."""
 
-import asyncio
 import base64
 import doctest
 from dataclasses import replace
@@ -118,7 +117,7 @@ async def _in_two_halves() -> tuple[list[int], str]:
     return asked, answer.model.name
 
 
-def test_a_long_list_begins_again_where_another_model_comes() -> None:
-    asked, name = asyncio.run(_in_two_halves())
+async def test_a_long_list_begins_again_where_another_model_comes() -> None:
+    asked, name = await _in_two_halves()
     assert asked == [100, 100, 100, 100, 50], "the first of one model, and then all of the other's"
     assert name == "another"

@@ -1,4 +1,4 @@
-"""What the proxy's unit tests share: one event loop's flavour, and a fake Triton with an embedder in front of it."""
+"""What the proxy's unit tests share: a fake Triton with an embedder in front of it."""
 
 from collections.abc import AsyncIterator
 
@@ -7,11 +7,6 @@ import pytest
 from proxy.triton.client import TritonClient
 from proxy.triton.engine import TritonEmbedder
 from tests.fakes.fake_triton import FakeTriton
-
-
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture

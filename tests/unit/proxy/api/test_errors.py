@@ -11,8 +11,6 @@ import proxy.errors
 from proxy.api.answers import STATUSES, answer_embedding_error
 from proxy.errors import EmbeddingError
 
-pytestmark = pytest.mark.anyio
-
 
 def every_error_class() -> list[type[EmbeddingError]]:
     def below(kind: type[EmbeddingError]) -> list[type[EmbeddingError]]:

@@ -17,8 +17,6 @@ from tests.fakes.fake_triton import FakeTriton, encode_answer, fake_vector
 from tests.unit.proxy.test_app import proxy_for
 from tests.waiting import until
 
-pytestmark = pytest.mark.anyio
-
 EMBED, BATCH = "/api/v1/embed", "/api/v1/embed-batch"
 PLACES = 100
 FULL = {"detail": "The service has as many texts in hand as it takes on."}

@@ -10,8 +10,6 @@ from tests.fakes.fake_triton import FakeTriton, never
 from tests.unit.proxy.test_app import proxy_for
 from tests.waiting import until
 
-pytestmark = pytest.mark.anyio
-
 EMBED, BATCH = "/api/v1/embed", "/api/v1/embed-batch"
 BODY = {"text": "갈비탕", "texts": ["갈비탕"]}  # for both routes: fields that one does not know are ignored
 

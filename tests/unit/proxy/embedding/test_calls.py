@@ -12,8 +12,6 @@ from tests.fakes.fake_embedder import MODEL, encode
 from tests.fakes.slow_embedder import SlowEmbedder
 from tests.waiting import until
 
-pytestmark = pytest.mark.anyio
-
 TOKENS = 512
 
 

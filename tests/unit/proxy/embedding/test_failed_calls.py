@@ -14,8 +14,6 @@ from tests.fakes.fake_embedder import encode
 from tests.fakes.slow_embedder import SlowEmbedder
 from tests.waiting import until
 
-pytestmark = pytest.mark.anyio
-
 
 def soon() -> float:
     return asyncio.get_running_loop().time() + 10

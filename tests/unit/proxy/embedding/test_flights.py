@@ -12,8 +12,6 @@ from proxy.errors import DeadlineExceeded, EngineUnavailable, InvalidText, Servi
 from tests.fakes.fake_embedder import embed
 from tests.waiting import until
 
-pytestmark = pytest.mark.anyio
-
 Key = tuple[str, str]
 
 

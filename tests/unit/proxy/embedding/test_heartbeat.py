@@ -19,8 +19,6 @@ from tests.fakes.fake_embedder import MODEL, FakeEmbedder
 from tests.fakes.fake_triton import FakeTriton, canary_of, fake_vector, model_config, never, refuse_with
 from tests.waiting import until
 
-pytestmark = pytest.mark.anyio
-
 NOBODY = "http://127.0.0.1:9"  # nothing listens there: the process is not known, and stays so
 
 

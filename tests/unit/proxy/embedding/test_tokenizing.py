@@ -13,8 +13,6 @@ from proxy.errors import DeadlineExceeded
 from tests.fakes.fake_embedder import tokenize
 from tests.fakes.slow_embedder import SlowEmbedder
 
-pytestmark = pytest.mark.anyio
-
 LONG = [f"{number} " * (MAX_CHARACTERS // 10) for number in range(10)]
 
 

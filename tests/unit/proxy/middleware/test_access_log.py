@@ -17,8 +17,6 @@ from proxy.middleware.access_log import AccessLog
 from proxy.settings import Settings
 from tests.fakes.fake_triton import FakeTriton, refuse_with
 
-pytestmark = pytest.mark.anyio
-
 SECRET = "비밀의 재료"
 
 

@@ -89,7 +89,6 @@ class Traced:
         return [span for span in self.exporter.get_finished_spans() if span.kind == kind]
 
 
-@pytest.mark.anyio
 async def test_an_inference_is_a_child_of_its_request(triton: FakeTriton) -> None:
     traced = Traced(triton)
     async with traced.app.router.lifespan_context(traced.app):
@@ -104,7 +103,6 @@ async def test_an_inference_is_a_child_of_its_request(triton: FakeTriton) -> Non
     assert not any("secret" in span.to_json() for span in (request, call))
 
 
-@pytest.mark.anyio
 async def test_requests_that_share_a_call_are_linked_to_it(triton: FakeTriton) -> None:
     traced = Traced(triton)
     async with traced.app.router.lifespan_context(traced.app):
@@ -123,7 +121,6 @@ async def test_requests_that_share_a_call_are_linked_to_it(triton: FakeTriton) -
     assert shared.attributes["embedding.texts"] == 5
 
 
-@pytest.mark.anyio
 async def test_without_a_sampled_caller_triton_gets_no_traceparent(triton: FakeTriton) -> None:
     traced = Traced(triton)
     async with traced.app.router.lifespan_context(traced.app):
@@ -132,7 +129,6 @@ async def test_without_a_sampled_caller_triton_gets_no_traceparent(triton: FakeT
     assert traced.exporter.get_finished_spans() == ()
 
 
-@pytest.mark.anyio
 async def test_probes_are_traced_only_when_they_ask_for_it(triton: FakeTriton) -> None:
     traced = Traced(triton)
     async with traced.app.router.lifespan_context(traced.app), traced.client() as client:
@@ -142,7 +138,6 @@ async def test_probes_are_traced_only_when_they_ask_for_it(triton: FakeTriton) -
     assert [span.name for span in traced.spans(SpanKind.SERVER)] == ["GET /health/live"]
 
 
-@pytest.mark.anyio
 async def test_a_failure_is_marked_without_its_message(triton: FakeTriton) -> None:
     triton.infer_with = refuse_with(500, "secret")
     traced = Traced(triton)
@@ -171,7 +166,6 @@ def hanging() -> Iterator[TracerProvider]:
     over.set()
 
 
-@pytest.mark.anyio
 async def test_a_receiver_that_hangs_does_not_hold_up_the_stop(hanging: TracerProvider) -> None:
     app = create_app(Settings(), FakeEmbedder(), tracing=Tracing(hanging))
     lifespan = app.router.lifespan_context(app)

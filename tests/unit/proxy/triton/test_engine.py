@@ -25,8 +25,6 @@ from tests.fakes.fake_triton import (
 )
 from tests.waiting import until
 
-pytestmark = pytest.mark.anyio
-
 
 def soon(seconds: float = 30) -> float:
     return asyncio.get_running_loop().time() + seconds

@@ -28,8 +28,6 @@ from proxy.triton.connection import (
 from proxy.triton.pool import ConnectionPool
 from tests.waiting import until
 
-pytestmark = pytest.mark.anyio
-
 REQUEST = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LONG = 30  # seconds: more than any of these takes

@@ -5,8 +5,6 @@ import doctest
 from collections.abc import Sequence
 from dataclasses import replace
 
-import pytest
-
 from proxy.embedding.base import Embeddings, Text, TruncationSide
 from proxy.embedding.batching import BatchingEmbedder
 from proxy.embedding.cache import CachingEmbedder
@@ -15,8 +13,6 @@ from proxy.triton import step_spans
 from proxy.triton.engine import TritonEmbedder
 from tests.fakes.slow_embedder import SlowEmbedder
 from tests.waiting import until
-
-pytestmark = pytest.mark.anyio
 
 CALL = StageTimes(triton=1.0, tokenize=2.0, encode=3.0, pool=4.0)
 

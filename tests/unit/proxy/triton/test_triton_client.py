@@ -26,8 +26,6 @@ from tests.fakes.fake_triton import (
     reset,
 )
 
-pytestmark = pytest.mark.anyio
-
 LONG = 30  # seconds: more than any of these takes
 
 

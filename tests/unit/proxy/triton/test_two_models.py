@@ -15,8 +15,6 @@ from proxy.triton.engine import TritonEmbedder
 from tests.fakes.fake_triton import FakeTriton, fake_vector
 from tests.unit.proxy.triton.random_relay import random_relay
 
-pytestmark = pytest.mark.anyio
-
 REQUESTS = 10_000
 CLIENTS = 32
 TEXTS = 1000  # so few that many are remembered of both models
