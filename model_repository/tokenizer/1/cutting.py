@@ -60,12 +60,13 @@ class NotCut(ValueError):
 class Cutter:
     """Encodes texts of any length by a tokenizer that truncates on the right and does not pad."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, prompt_characters: int = 0) -> None:
+        """`prompt_characters`: of each text, so many are a prompt, which is not of the characters that are counted."""
         self._tokenizer = tokenizer
         self._special = tokenizer.num_special_tokens_to_add(False)
         limit: int = tokenizer.truncation["max_length"]
         self._needed = limit - self._special + 1  # one more than the model sees: the text is surely truncated
-        self._first = max(EXACT_CHARACTERS, _CHARACTERS_PER_TOKEN * limit)
+        self._first = prompt_characters + max(EXACT_CHARACTERS, _CHARACTERS_PER_TOKEN * limit)
         added = tokenizer.get_added_tokens_decoder().values()
         # Each with how many characters beside it decide whether it is one.
         self._added = sorted({(token.content, int(token.single_word)) for token in added})

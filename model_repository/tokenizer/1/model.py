@@ -33,8 +33,8 @@ class TritonPythonModel:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.padding_id = self.tokenizer.padding["pad_id"]
         self.tokenizer.no_padding()  # the step pads to its own lengths
-        self.cutter = Cutter(self.tokenizer)
         self.prompt = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))["default_prompt"]
+        self.cutter = Cutter(self.tokenizer, len(self.prompt))
         self.identity = np.frombuffer(bytes.fromhex((folder / "model_identity").read_text()), np.uint8)
 
     def execute(self, requests: list[Any]) -> list[Any]:

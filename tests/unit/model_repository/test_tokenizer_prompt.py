@@ -31,6 +31,16 @@ def test_its_tokens_count(prompted_step: Any, tokenizer_step: Any) -> None:
     assert found["truncated"].tolist() == [[False], [True]]
 
 
+def test_a_text_of_as_many_characters_as_are_counted_is_counted_whole(prompted_step: Any, tokenizer_step: Any) -> None:
+    text = "두부 " * 1365 + "두"
+    assert len(text) == 4096
+    found = [
+        outputs(step.execute([request(given.encode())])[0])["token_count"][0, 0]
+        for step, given in ((prompted_step, text), (tokenizer_step, text), (tokenizer_step, PROMPT))
+    ]
+    assert found[0] == found[1] + found[2] - 2
+
+
 def test_token_ids_are_taken_as_they_come(prompted_step: Any, tokenizer_step: Any) -> None:
     ids = tokens(prompted_step, "갈비탕", special_tokens=False)
     assert ids == tokens(tokenizer_step, PROMPT + "갈비탕", special_tokens=False), "what the model sees"
