@@ -35,8 +35,10 @@ STATUSES: dict[type[EmbeddingError], HTTPStatus] = {
     EmbeddingError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
+# nginx's own, for the log and the metrics: the client left before it was answered.
+CLIENT_CLOSED_REQUEST = 499
+
 # Triton takes seconds to come back; a client that asks each second finds it soon, and does no harm until then.
-_CLIENT_CLOSED_REQUEST = 499
 _RETRY_AFTER = {"Retry-After": "1"}
 
 _UNEXPECTED = "The service failed on the request; the reason is in its log."
@@ -68,7 +70,7 @@ async def answer_embedding_error(request: Request, error: Exception) -> Response
 
 async def answer_nobody(_: Request, __: Exception) -> Response:
     """The client is gone; what is sent is dropped by the server, and the status is for the log (nginx's own for it)."""
-    return failure("The client hung up.", _CLIENT_CLOSED_REQUEST)
+    return failure("The client hung up.", CLIENT_CLOSED_REQUEST)
 
 
 def install_error_answers(app: FastAPI) -> None:

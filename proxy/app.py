@@ -1,7 +1,8 @@
 """The application: routes, errors and middleware put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -21,11 +22,13 @@ from proxy.endpoints import make_cache_route, make_routes
 from proxy.engine import TritonEmbedder
 from proxy.health import make_health_routes
 from proxy.heartbeat import BEAT_SECONDS, Heartbeat
+from proxy.http_limits import REFUSALS
 from proxy.invalid_requests import install_invalid_request_answers
 from proxy.metering import Metering, MeteringEmbedder, make_metrics_route, paths_of
 from proxy.metrics import Metrics
+from proxy.middleware.server_refusals import ServerRefusals
 from proxy.openai_endpoints import make_openai_routes
-from proxy.openai_errors import OpenAIErrors
+from proxy.openai_errors import OpenAIErrors, error_body
 from proxy.pages import add_pages
 from proxy.process_watch import ProcessWatch
 from proxy.security_headers import SecurityHeaders
@@ -68,12 +71,12 @@ def create_app(
     embedder = MeteringEmbedder(embedder, metrics)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         # Start order does not matter: nothing here waits for Triton.
         await embedder.open()
         await heartbeat.open()
         try:
-            yield
+            yield {REFUSALS: ServerRefusals(metrics, paths, error_body)}
         finally:
             await heartbeat.close()
             await embedder.close()
@@ -107,6 +110,7 @@ def create_app(
         routers.append(make_cache_route(cache))
     for router in routers:
         app.include_router(router)
+    paths = paths_of(routers)
     install_error_answers(app)
     install_invalid_request_answers(app)
 
@@ -129,5 +133,5 @@ def create_app(
     )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog)
-    app.add_middleware(Metering, metrics=metrics, paths=paths_of(routers))
+    app.add_middleware(Metering, metrics=metrics, paths=paths)
     return app

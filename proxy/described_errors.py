@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from proxy.http_protocol import LARGE_HEAD, SLOW_HEAD
+from proxy.http_limits import LARGE_HEAD, SLOW_BODY, SLOW_HEAD
 from proxy.schemas import ErrorResponse, HTTPValidationError
 
 Responses = dict[int | str, dict[str, Any]]
@@ -25,10 +25,15 @@ _RETRY = {"Retry-After": "Seconds after which to ask again; 1, as a rule."}
 
 # Whatever is asked for: some of these are given before the route is known.
 ANYWHERE: Responses = {
-    400: _error("The body is not UTF-8, or what was sent is not HTTP.", "There was an error parsing the body"),
-    408: _error(SLOW_HEAD[1], SLOW_HEAD[1], _CLOSE),
-    413: _error("The body is larger than the limit.", "The request body is larger than 20 MB.", _CLOSE),
-    431: _error(LARGE_HEAD[1], LARGE_HEAD[1], _CLOSE),
+    400: _error(
+        "The body is not UTF-8 or not what its Content-Encoding says, or what was sent is not HTTP.",
+        "There was an error parsing the body",
+    ),
+    408: _error(f"{SLOW_HEAD.sentence} {SLOW_BODY.sentence}", SLOW_HEAD.sentence, _CLOSE),
+    413: _error(
+        "The body is larger than the limit, counted after decoding.", "The request body is larger than 20 MB.", _CLOSE
+    ),
+    431: _error(LARGE_HEAD.sentence, LARGE_HEAD.sentence, _CLOSE),
     500: _error(
         "Anything else that failed; the reason is in the service's log.",
         "The service failed on the request; the reason is in its log.",

@@ -1,6 +1,6 @@
 """The text at the head of the OpenAPI schema, and so of its pages: limits, deadline, versions, errors, headers."""
 
-from proxy.http_protocol import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS
+from proxy.http_limits import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS
 from proxy.openai_schemas import MAX_INPUTS
 from proxy.schemas import MAX_TEXT_CHARACTERS, MAX_TEXTS
 from proxy.settings import Settings

@@ -10,7 +10,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.admission import FULL
+from proxy.answers import CLIENT_CLOSED_REQUEST
 from proxy.embedder import AroundEmbedder, Embedder, Embeddings, Text, TruncationSide
+from proxy.http_limits import REFUSAL
 from proxy.metrics import CONTENT_TYPE, Metrics
 from proxy.stage_times import StageTimes
 
@@ -18,8 +20,6 @@ METRICS = "/metrics"
 
 # Every path that is none of the service's counts as one.
 _OTHER = "other"
-# nginx's own for a client that left before its answer began.
-_NO_ANSWER = 499
 
 
 class _Times:
@@ -66,7 +66,7 @@ class Metering:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, times, status = time.perf_counter(), _Times(), _NO_ANSWER
+        begun, times, status = time.perf_counter(), _Times(), CLIENT_CLOSED_REQUEST
         _CURRENT.set(times)
 
         async def add(message: Message) -> None:
@@ -81,11 +81,18 @@ class Metering:
             await self._app(scope, receive, add)
         finally:
             seconds, state = time.perf_counter() - begun, scope.get("state", {})
+            if (refusal := state.get(REFUSAL)) is not None:  # the server's own, in place of an answer from here
+                status = int(refusal.status)
             refused = state.get("failure") == FULL
-            route = scope["path"] if scope["path"] in self._paths else _OTHER
+            route = route_of(scope["path"], self._paths)
             self._metrics.answered(route, status, seconds, state.get("text_count"), refused)
             if times.stages is not None and status == HTTPStatus.OK:
                 self._metrics.staged(max(0.0, seconds - times.stages.total), times.stages)
+
+
+def route_of(path: str, paths: Collection[str]) -> str:
+    """The label of a path."""
+    return path if path in paths else _OTHER
 
 
 def server_timing(seconds: float, stages: StageTimes | None, status: int) -> str:

@@ -34,7 +34,7 @@ ALLOWED = {
     "runtime/backends": {"numpy", "torch", "triton_python_backend_utils"},
     "proxy": SETTINGS
     | {
-        "aiohttp", "async_timeout", "cachetools", "fastapi", "numpy", "opentelemetry", "orjson",
+        "aiohttp", "async_timeout", "cachetools", "fastapi", "httptools", "numpy", "opentelemetry", "orjson",
         "prometheus_client", "proxy", "starlette", "tritonclient", "uvicorn", "yarl",
     },
 }  # fmt: skip
