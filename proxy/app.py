@@ -26,6 +26,8 @@ from proxy.http_limits import REFUSALS
 from proxy.invalid_requests import install_invalid_request_answers
 from proxy.metering import Metering, MeteringEmbedder, make_metrics_route, paths_of
 from proxy.metrics import Metrics
+from proxy.middleware.content_coding import ContentCoding
+from proxy.middleware.paths_and_methods import ExtraSlashes, HeadAsGet
 from proxy.middleware.server_refusals import ServerRefusals
 from proxy.openai_endpoints import make_openai_routes
 from proxy.openai_errors import OpenAIErrors, error_body
@@ -93,6 +95,8 @@ def create_app(
         telemetry=OFF if tracing is None else tracing.telemetry(),
         # The service that this one stands in for took a body without a Content-Type as JSON.
         strict_content_type=False,
+        # A redirect would take the client's Host and lose a reverse proxy's prefix; `ExtraSlashes` needs none.
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
         # Where the schema is, so that a reverse proxy's prefix is kept: /ml/openapi.json, /ml/api/v1/embed.
@@ -118,6 +122,7 @@ def create_app(
     app.add_middleware(LastResort)
     if admitting is not None:
         app.add_middleware(Door, admitting=admitting, cache=cache)
+    app.add_middleware(ContentCoding, max_mib=settings.max_body_mb)
     app.add_middleware(BodyLimit, max_mib=settings.max_body_mb)
     if keys := settings.api_keys + settings.api_keys_file:
         app.add_middleware(ApiKeys, keys=keys)  # inside of CORS: a browser's preflight brings no key
@@ -132,6 +137,8 @@ def create_app(
         allow_headers=["*"],
     )
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(AccessLog)
     app.add_middleware(Metering, metrics=metrics, paths=paths)
+    app.add_middleware(ExtraSlashes)
     return app

@@ -3,6 +3,7 @@
 from typing import Any
 
 from proxy.http_limits import LARGE_HEAD, SLOW_BODY, SLOW_HEAD
+from proxy.middleware.content_coding import UNKNOWN_CHARSET, UNKNOWN_CODING
 from proxy.schemas import ErrorResponse, HTTPValidationError
 
 Responses = dict[int | str, dict[str, Any]]
@@ -21,6 +22,7 @@ def _error(description: str, sentence: str, headers: dict[str, str] | None = Non
 
 
 _CLOSE = {"Connection": "`close`: no further request is read from this connection."}
+_CODINGS = {"Accept-Encoding": "With a Content-Encoding that is not supported: those that are."}
 _RETRY = {"Retry-After": "Seconds after which to ask again; 1, as a rule."}
 
 # Whatever is asked for: some of these are given before the route is known.
@@ -33,6 +35,7 @@ ANYWHERE: Responses = {
     413: _error(
         "The body is larger than the limit, counted after decoding.", "The request body is larger than 20 MB.", _CLOSE
     ),
+    415: _error(f"{UNKNOWN_CODING} {UNKNOWN_CHARSET}", UNKNOWN_CODING, _CODINGS),
     431: _error(LARGE_HEAD.sentence, LARGE_HEAD.sentence, _CLOSE),
     500: _error(
         "Anything else that failed; the reason is in the service's log.",

@@ -120,7 +120,7 @@ def _response(status: int | str, description: str, error: tuple[int, dict[str, A
     return {status: {"model": OpenAIErrorResponse, "description": description, "content": content}}
 
 
-_ELSEWHERE: Responses = {**{status: ANYWHERE[status] for status in (408, 413, 431, 500, 503)}, **DEADLINE}
+_ELSEWHERE: Responses = {**{status: ANYWHERE[status] for status in (408, 413, 415, 431, 500, 503)}, **DEADLINE}
 _INVALID = openai_error(422, [{"type": "missing", "loc": ["body", "model"], "msg": "Field required"}])
 
 OPENAI_ANYWHERE: Responses = (
