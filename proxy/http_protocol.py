@@ -7,23 +7,16 @@ writes an error for a later request before the answer to an earlier one.
 import asyncio
 import math
 import resource
-import select
 from collections import deque
-from contextlib import suppress
-from http import HTTPStatus
 from typing import Any
 
-import orjson
-from starlette.types import ASGIApp
 from uvicorn.config import Config
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
+from proxy.http_connection import BoundedConnection
 from proxy.http_exchange import Exchange
 from proxy.http_limits import FULL, REFUSAL, REFUSALS, SLOW_BODY, SLOW_HEAD, Limits, Refusal, Refusals
 from proxy.http_requests import RequestParser
-from proxy.http_timing import Patience
-from proxy.stopping import STOPPING
 
 # Of a body that the application has not taken, so much is kept before reading pauses.
 _HIGH_WATER_BYTES = 64 * 1024
@@ -31,12 +24,8 @@ _HIGH_WATER_BYTES = 64 * 1024
 _OTHER_FILES = 64
 
 
-class BoundedProtocol(asyncio.Protocol):
-    """One client's connection. The class attributes are set on a subclass: uvicorn makes the instances."""
-
-    limits: Limits
-    max_connections: int
-    idle: dict["BoundedProtocol", float]  # connections without a request, longest idle first, and since when
+class BoundedProtocol(BoundedConnection):
+    """Requests are parsed one behind the other, and the application answers one at a time."""
 
     def __init__(
         self,
@@ -45,21 +34,8 @@ class BoundedProtocol(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        if not config.loaded:
-            config.load()
-        self._app: ASGIApp = config.loaded_app
-        self._loop = _loop or asyncio.get_running_loop()
-        self._state, self._app_state = server_state, app_state
-        self._keep_alive_seconds = config.timeout_keep_alive
+        super().__init__(config, server_state, app_state, _loop)
         self._parser = RequestParser(self, self.limits, config.asgi_version)
-        self._patience = Patience(self._loop, self.limits, self._too_late)
-        self._writable = asyncio.Event()
-        self.write_paused = False
-        self._unread = memoryview(b"")  # came, and is not parsed yet
-        self._reading_paused = False
-        self._deaf = False  # nothing more is parsed
-        self._ending = False  # the last answer is out: closes when the client has sent all, or has no more time to
-        self._told_to_stop = self._surplus = False
         self._current: Exchange | None = None  # the one that the application answers
         self._queue: deque[Exchange] = deque()  # those that came after it
         self._incoming: Exchange | None = None  # the one whose body comes
@@ -69,29 +45,12 @@ class BoundedProtocol(asyncio.Protocol):
 
     # What the event loop tells.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Past `max_connections` an idle one makes room, or the first request is refused unless it asks for health."""
-        self._transport = transport
-        self._server, self._client = get_local_addr(transport), get_remote_addr(transport)
-        self._state.connections.add(self)  # type: ignore[arg-type]
-        self._surplus = len(self._state.connections) > self.max_connections and not self._evict()
-        self.idle[self] = self._loop.time()
-        self._patience.end(self._head_seconds)
-        self._patience.watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """The client or the server closed it."""
-        self._state.connections.discard(self)
-        self.idle.pop(self, None)
-        self._patience.stop()
-        self._deaf, self._unread = True, memoryview(b"")
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The work for a client that is gone ends."""
+        super().connection_lost(exc)
         self._queue.clear()
         if self._current is not None:
             self._current.disconnect()
-        self._writable.set()
-
-    def eof_received(self) -> None:
-        """The client sends no more: taken for its leaving, so that nothing is computed for one that is gone."""
 
     def data_received(self, data: bytes) -> None:
         """Bytes of any number of requests, in any pieces."""
@@ -101,18 +60,9 @@ class BoundedProtocol(asyncio.Protocol):
         self._unread = memoryview(bytes(self._unread) + data if self._unread else data)
         self._advance()
 
-    def pause_writing(self) -> None:
-        """The client does not read, or not as fast as it is answered."""
-        self.write_paused = True
-        self._writable.clear()
-        self._patience.reader(self._transport.get_write_buffer_size)
-
     def resume_writing(self) -> None:
-        """It has read nearly all."""
-        self.write_paused = False
-        self._writable.set()
-        if not self._transport.is_closing():
-            self._patience.reader_came()
+        """The client has read nearly all: the next answer may come."""
+        super().resume_writing()
         if self._current is None:
             self._advance()
 
@@ -158,19 +108,6 @@ class BoundedProtocol(asyncio.Protocol):
 
     # What an exchange tells and asks.
 
-    @property
-    def default_headers(self) -> list[tuple[bytes, bytes]]:
-        """uvicorn's: the date."""
-        return self._state.default_headers
-
-    def write(self, data: bytes) -> None:
-        """To the client, or to the buffer."""
-        self._transport.write(data)
-
-    async def writable(self) -> None:
-        """Returns when little is buffered, or the connection is lost."""
-        await self._writable.wait()
-
     def body_taken(self) -> None:
         """There is room for more of the body."""
         if self._reading_paused:
@@ -210,45 +147,9 @@ class BoundedProtocol(asyncio.Protocol):
         if exchange.answering:
             self._close()
         else:
+            self._queue.clear()
+            self._refusal = None
             self._say(refusal, exchange.url)
-
-    # What the server asks.
-
-    def shutdown(self) -> None:
-        """The next answer is the last. A connection without a request stays open: one may be on its way."""
-        self._told_to_stop = True
-        if STOPPING not in self._app_state or self._ending:  # else the server closes it when its time has come
-            self.close_if_idle()
-
-    def close_if_idle(self) -> bool:
-        """Closes a connection that has no request, not even one that has begun to come in; says whether it did."""
-        if self not in self.idle and not self._ending:
-            return False
-        if not self._ending:
-            waiting = select.poll()
-            waiting.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-            if waiting.poll(0):
-                return False
-        self._close()
-        return True
-
-    @property
-    def _stopping(self) -> bool:
-        return self._told_to_stop or STOPPING in self._app_state
-
-    @property
-    def _head_seconds(self) -> float:
-        return self.limits.linger_seconds if self._surplus else self.limits.head_seconds
-
-    def _evict(self) -> bool:
-        """Closes the connection that is idle for longest, if that is long enough."""
-        for other, since in self.idle.items():
-            if self._loop.time() - since < self.limits.evicted_after_seconds:
-                return False
-            if other.close_if_idle():
-                self._state.connections.discard(other)
-                return True
-        return False
 
     def _advance(self) -> None:
         """What follows from what came or was answered: requests are parsed, begun and refused, up to what is taken."""
@@ -285,22 +186,11 @@ class BoundedProtocol(asyncio.Protocol):
         if refusal is not None:
             self._end_with(refusal)
         elif self._parser.ended:
-            self._deaf, self._unread = True, memoryview(b"")
+            self._be_deaf()
 
     def _has_enough(self) -> bool:
         full = self._incoming is not None and len(self._incoming.body) > _HIGH_WATER_BYTES
         return full or len(self._queue) >= self.limits.pipelined
-
-    def _set_reading(self, paused: bool) -> None:
-        if paused == self._reading_paused:
-            return
-        self._reading_paused = paused
-        if paused:
-            self._transport.pause_reading()
-            self._patience.pause()
-        else:
-            self._transport.resume_reading()
-            self._patience.resume()
 
     def _too_late(self, what: str) -> None:
         """`Patience` is over."""
@@ -314,7 +204,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     def _end_with(self, refusal: Refusal) -> None:
         """Nothing more is read, and when all that came before is answered, the refusal is the last answer."""
-        self._deaf, self._unread = True, memoryview(b"")
+        self._be_deaf()
         self._patience.head_came()
         self._patience.body_came()
         exchange, self._incoming = self._incoming, None
@@ -339,40 +229,8 @@ class BoundedProtocol(asyncio.Protocol):
         if refusals is not None and not known:
             method = exchange.method if exchange is not None else self._parser.method
             refusals.refused(refusal, method, url, self._loop.time() - self._head_begun)
+        self._refusal = None
         self._say(refusal, url)
-
-    def _say(self, refusal: Refusal, url: bytes) -> None:
-        """Answers with it, and closes when the client had the time to read it."""
-        status, sentence = refusal
-        refusals: Refusals | None = self._app_state.get(REFUSALS)
-        body = orjson.dumps({"detail": sentence}) if refusals is None else refusals.body(refusal, url)
-        head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
-        head += f"content-length: {len(body)}\r\nconnection: close\r\n"
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            head += "retry-after: 1\r\n"
-        self._deaf, self._ending, self._refusal, self._unread = True, True, None, memoryview(b"")
-        self._queue.clear()
-        self._transport.write(head.encode() + b"\r\n" + body)
-        self._end_writing()
-        self._set_reading(paused=False)
-        self._patience.end(self.limits.linger_seconds)
-        self._patience.watch()
-
-    def _end_writing(self) -> None:
-        """Tells the client that no more comes."""
-        with suppress(OSError):  # it has reset the connection, and the event loop does not know yet
-            self._transport.write_eof()
-
-    def _close(self) -> None:
-        """Closes when all is sent, or the client does not read on."""
-        if self._transport.is_closing():
-            return
-        self._deaf, self._unread = True, memoryview(b"")
-        self.idle.pop(self, None)
-        self._patience.stop()
-        self._transport.close()
-        if self._transport.get_write_buffer_size():
-            self._patience.reader(self._transport.get_write_buffer_size)
 
 
 def protocol_for(max_connections: int, limits: Limits = Limits()) -> type[BoundedProtocol]:  # noqa: B008

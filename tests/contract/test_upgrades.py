@@ -104,7 +104,17 @@ def test_there_is_no_way_through_to_another_server(address: str) -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 @pytest.mark.parametrize("options", [["--http2"], ["--http2", "-H", "Expect: 100-continue"], ["--http1.0"]])
 def test_curl(options: list[str], address: str) -> None:
-    told = ["-sS", "--max-time", "30", "-w", "\n%{http_code}", "-H", "Content-Type: application/json", "-d", TEXT.decode()]
+    told = [
+        "-sS",
+        "--max-time",
+        "30",
+        "-w",
+        "\n%{http_code}",
+        "-H",
+        "Content-Type: application/json",
+        "-d",
+        TEXT.decode(),
+    ]
     asked = subprocess.run(["curl", *options, *told, address + EMBED], check=True, capture_output=True, timeout=60)
     body, _, status = asked.stdout.rpartition(b"\n")
     assert status == b"200"
