@@ -43,7 +43,7 @@ class BoundedConnection(asyncio.Protocol):
         self._patience = Patience(self._loop, self.limits, self._too_late)
         self._writable = asyncio.Event()
         self.write_paused = False
-        self._unread = memoryview(b"")  # came, and is not parsed yet
+        self._unread: bytes | memoryview = b""  # came, and is not parsed yet
         self._reading_paused = False
         self._deaf = False  # nothing more is parsed
         self._ending = False  # the last answer is out: closes when the client has sent all, or has no more time to
@@ -149,7 +149,7 @@ class BoundedConnection(asyncio.Protocol):
 
     def _be_deaf(self) -> None:
         """Nothing more is parsed."""
-        self._deaf, self._unread = True, memoryview(b"")
+        self._deaf, self._unread = True, b""
 
     def _say(self, refusal: Refusal, url: bytes) -> None:
         """Answers with it, and closes when the client had the time to read it."""

@@ -142,17 +142,16 @@ class Exchange:
         if self._head is not None or self.answering:
             raise RuntimeError("an answer begins once")
         status, close = message["status"], False
-        headers = [*self._connection.default_headers, *message.get("headers", ())]
         lines = [_STATUS_LINES[status]]
-        for name, value in headers:
-            lower = name.lower()
-            if lower == b"content-length":
+        for name, value in (*self._connection.default_headers, *message.get("headers", ())):
+            name = name.lower()
+            if _BAD_HEADER.search(value):
+                raise RuntimeError("a header has a line end in it")
+            if name == b"content-length":
                 self._left = int(value)
-            elif lower == b"connection":
+            elif name == b"connection":
                 close = close or b"close" in value.lower()
-            lines += (lower, b": ", value, b"\r\n")
-        if _BAD_HEADER.search(b"".join(part for pair in headers for part in pair)):
-            raise RuntimeError("a header has a line end in it")
+            lines += (name, b": ", value, b"\r\n")
         bodiless = self.method == "HEAD" or status in _NO_BODY
         # A client that was not told to send its body may or may not do so: what comes next could be either.
         self._kept = self.keep_alive and not close and not self._awaits_continue and self._connection.may_be_kept()

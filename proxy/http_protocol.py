@@ -57,7 +57,7 @@ class BoundedProtocol(BoundedConnection):
         if self._deaf:
             return
         self._patience.body_moved(len(data))
-        self._unread = memoryview(bytes(self._unread) + data if self._unread else data)
+        self._unread = bytes(self._unread) + data if self._unread else data
         self._advance()
 
     def resume_writing(self) -> None:
@@ -153,7 +153,7 @@ class BoundedProtocol(BoundedConnection):
 
     def _advance(self) -> None:
         """What follows from what came or was answered: requests are parsed, begun and refused, up to what is taken."""
-        while not self._transport.is_closing():
+        while True:
             if self._current is None and self._queue and not self.write_paused:
                 self._current = self._queue.popleft()
                 task = self._loop.create_task(self._current.run(self._app))
@@ -163,8 +163,8 @@ class BoundedProtocol(BoundedConnection):
                 self._parse()
             else:
                 break
-        if self._transport.is_closing():
-            return
+            if self._transport.is_closing():
+                return
         if self._refusal is not None and self._current is None and not self._queue and not self.write_paused:
             self._refuse(*self._refusal)
             return
@@ -178,11 +178,15 @@ class BoundedProtocol(BoundedConnection):
         self._patience.watch()
 
     def _parse(self) -> None:
-        count = self._parser.piece()
-        piece, self._unread = self._unread[:count], self._unread[count:]
+        count, unread = self._parser.piece(), self._unread
+        if len(unread) <= count:
+            piece, self._unread = unread, b""
+        else:
+            unread = memoryview(unread)
+            piece, self._unread = unread[:count], unread[count:]
         again, refusal = self._parser.feed(piece)
         if again:
-            self._unread = memoryview(again + bytes(self._unread))
+            self._unread = again + bytes(self._unread)
         if refusal is not None:
             self._end_with(refusal)
         elif self._parser.ended:

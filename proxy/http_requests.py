@@ -43,6 +43,7 @@ class RequestParser:
         self._listener = listener
         self._limits = limits
         self._asgi = {"version": asgi_version, "spec_version": "2.3"}
+        self._loose = 0  # bytes since the last one of a body, or since the last request ended
         self.begun = self.ended = False  # `begun`: of a request some has come, and not all of its head
         self._make_parser()
         self._reset()
@@ -51,12 +52,12 @@ class RequestParser:
         self._parser = httptools.HttpRequestParser(self)
         # What follows a request with `Connection: close` is no error: nobody reads it.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._feed = self._parser.feed_data
 
     def _reset(self) -> None:
         self.url = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._size = self._loose = 0
-        self._count = 0
+        self._trailers = 0
         self._in_body = self._upgrade = self._awaits_continue = False
         self._body_left: int | None = None  # of a body of known length
         self._length = 0
@@ -78,7 +79,7 @@ class RequestParser:
         """What of the piece is to be fed once more, and what the connection is ended with, if it is."""
         self._loose += len(piece)
         try:
-            self._parser.feed_data(piece)
+            self._feed(piece)
         except httptools.HttpParserUpgrade as upgrade:
             return self._as_if_without(bytes(piece[upgrade.args[0] :]))
         except httptools.HttpParserError:
@@ -91,7 +92,7 @@ class RequestParser:
         lines = [b"%s %s HTTP/%s" % (self._parser.get_method(), self.url, version.encode("ascii"))]
         lines += [b"%s: %s" % header for header in self._headers if header[0] != b"upgrade"]
         self._make_parser()
-        self._reset()
+        self._loose = 0
         _, refusal = self.feed(b"\r\n".join([*lines, b"", b""]))
         return rest, refusal
 
@@ -109,16 +110,18 @@ class RequestParser:
     def on_url(self, url: bytes) -> None:
         """A piece of it."""
         self.url += url
-        self._grow(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One of the head, or of the trailers behind the last chunk: those are counted, and dropped."""
-        self._count += 1
-        self._grow(len(name) + len(value) + 4)
+        if self._in_body:
+            self._trailers += 1
+        else:
+            name = name.lower()
+            self._headers.append((name, value))
+        if len(self._headers) + self._trailers > self._limits.headers:
+            self._refuse_head()
         if self._in_body:
             return
-        name = name.lower()
-        self._headers.append((name, value))
         if name == b"content-length":
             self._length = int(value)
         elif name == b"transfer-encoding":
@@ -126,14 +129,17 @@ class RequestParser:
         elif name == b"expect" and value.lower() == b"100-continue":
             self._awaits_continue = True
 
-    def _grow(self, count: int) -> None:
-        self._size += count
-        if self._size > self._limits.head_bytes or self._count > self._limits.headers:
-            self._refusal = LARGE_HEAD
-            raise _Refused
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+
+    def _refuse_head(self) -> None:
+        self._refusal = LARGE_HEAD
+        raise _Refused
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
+        if self._loose > self._limits.head_bytes and self._head_size() > self._limits.head_bytes:
+            self._refuse_head()
         method, version = self._parser.get_method(), self._parser.get_http_version()
         if self._parser.should_upgrade():
             if method == b"CONNECT":  # what follows would be for another server

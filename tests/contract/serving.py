@@ -22,7 +22,7 @@ def serve(app: Any, http: Any = None, keep_alive: int = 5) -> Iterator[str]:
     http = http or protocol_for(1000)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
-            app, loop="asyncio", http=http, log_config=None, access_log=False, ws="none", timeout_keep_alive=keep_alive
+            app, loop="uvloop", http=http, log_config=None, access_log=False, ws="none", timeout_keep_alive=keep_alive
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
