@@ -9,12 +9,12 @@ from contextlib import suppress
 import uvicorn
 
 from proxy.app import create_app
-from proxy.http_limits import Limits
-from proxy.http_protocol import protocol_for
 from proxy.logs import configure_logging
-from proxy.server import STOP_SECONDS, Server
+from proxy.server.http_limits import Limits
+from proxy.server.http_protocol import protocol_for
+from proxy.server.server import STOP_SECONDS, Server
 from proxy.settings import InvalidSettings, Settings, read_settings
-from proxy.tracing import start_tracing, traces_wanted
+from proxy.telemetry.tracing import start_tracing, traces_wanted
 
 # Of a body that is refused while it comes, so many bodies of the largest size are read and dropped.
 _DRAINED_BODIES = 2

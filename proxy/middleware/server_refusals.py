@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Collection
 
-from proxy.access_log import log_refusal
-from proxy.http_limits import Refusal
-from proxy.metering import route_of
-from proxy.metrics import Metrics
+from proxy.middleware.access_log import log_refusal
+from proxy.middleware.metering import route_of
+from proxy.refusals import Refusal
+from proxy.telemetry.metrics import Metrics
 
 
 class ServerRefusals:

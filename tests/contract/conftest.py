@@ -7,8 +7,8 @@ import pytest
 
 from proxy.app import create_app
 from proxy.settings import Settings
-from tests.contract.fake_embedder import FakeEmbedder
 from tests.contract.serving import connect, serve
+from tests.fakes.fake_embedder import FakeEmbedder
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from proxy.http_protocol import protocol_for
+from proxy.server.http_protocol import protocol_for
 from tests.waiting import wait_until
 
 

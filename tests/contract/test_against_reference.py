@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from proxy.app import create_app
 from proxy.settings import Settings
 from tests.contract.comparison import Sample, compare, json_sample
-from tests.contract.fake_embedder import DIMENSION, MODEL, FakeEmbedder, encode
 from tests.contract.reference_app import reference_app
 from tests.contract.serving import connect, serve
+from tests.fakes.fake_embedder import DIMENSION, MODEL, FakeEmbedder, encode
 
 EMBED, BATCH = "/api/v1/embed", "/api/v1/embed-batch"
 

@@ -8,9 +8,9 @@ import pytest
 
 from proxy.app import create_app
 from proxy.settings import Settings
-from tests.contract.fake_embedder import FakeEmbedder
 from tests.contract.requests import BATCH, EMBED, HEALTH, LIVE, MODEL_INFO, READY
 from tests.contract.serving import connect, serve
+from tests.fakes.fake_embedder import FakeEmbedder
 from tests.waiting import wait_until
 
 KEY, OTHER = "kq9-Zx_~secret+/=", "another.key"

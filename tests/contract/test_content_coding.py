@@ -11,10 +11,10 @@ import pytest
 
 from proxy.app import create_app
 from proxy.settings import Settings
-from tests.contract.fake_embedder import MODEL, FakeEmbedder, encode
 from tests.contract.raw_http import RawClient, request
 from tests.contract.requests import BATCH, EMBED, EMBEDDINGS, LIVE, MODEL_INFO
 from tests.contract.serving import connect, serve
+from tests.fakes.fake_embedder import MODEL, FakeEmbedder, encode
 from tests.waiting import wait_until
 
 MIB = 1 << 20

@@ -7,7 +7,7 @@ import pytest
 from proxy.app import create_app
 from proxy.settings import Settings
 from tests.contract.serving import connect, serve
-from tests.unit.proxy.slow_embedder import SlowEmbedder
+from tests.fakes.slow_embedder import SlowEmbedder
 from tests.waiting import wait_until
 
 

@@ -15,9 +15,9 @@ from proxy.errors import (
     UnexpectedModel,
 )
 from proxy.settings import Settings
-from tests.contract.fake_embedder import FakeEmbedder
 from tests.contract.requests import BATCH, EMBED, HEALTH, MODEL_INFO, READY, assert_invalid
 from tests.contract.serving import connect, serve
+from tests.fakes.fake_embedder import FakeEmbedder
 
 # What fails.
 

@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from proxy.app import create_app
-from proxy.http_limits import MAX_HEAD_BYTES, MAX_HEADERS, Limits
-from proxy.http_protocol import protocol_for
+from proxy.server.http_limits import MAX_HEAD_BYTES, MAX_HEADERS, Limits
+from proxy.server.http_protocol import protocol_for
 from proxy.settings import Settings
-from tests.contract.fake_embedder import FakeEmbedder
 from tests.contract.requests import EMBED, HEALTH, MODEL_INFO
 from tests.contract.serving import serve
+from tests.fakes.fake_embedder import FakeEmbedder
 from tests.waiting import wait_until
 
 FEW = 5

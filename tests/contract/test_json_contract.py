@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from proxy.errors import EngineUnavailable
-from tests.contract.fake_embedder import DIMENSION, MODEL, FakeEmbedder, encode
 from tests.contract.requests import BATCH, EMBED, HEALTH, LIVE, MODEL_INFO, READY, post_raw
+from tests.fakes.fake_embedder import DIMENSION, MODEL, FakeEmbedder, encode
 
 # Answers.
 

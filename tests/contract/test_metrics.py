@@ -10,15 +10,14 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from proxy import metering
-from proxy.admission import FULL
 from proxy.app import create_app
 from proxy.errors import DeadlineExceeded, ServiceFull
-from proxy.metrics import CONTENT_TYPE
 from proxy.settings import Settings
-from tests.contract.fake_embedder import FakeEmbedder
+from proxy.telemetry import metering
+from proxy.telemetry.metrics import CONTENT_TYPE
 from tests.contract.requests import BATCH, EMBED, HEALTH
 from tests.contract.serving import connect, serve
+from tests.fakes.fake_embedder import FakeEmbedder
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
@@ -82,7 +81,7 @@ def test_what_a_client_makes_up_is_no_label(service: httpx.Client) -> None:
 @pytest.mark.parametrize("path", [EMBED, "/v1/embeddings"])
 def test_a_refusal_is_counted(service: httpx.Client, fake: FakeEmbedder, path: str) -> None:
     service.post("/v1/embeddings", json={"input": "a", "model": "fake-MiniLM"})
-    fake.failure = ServiceFull(FULL)
+    fake.failure = ServiceFull("No room.")
     assert service.post(path, json={"text": "a", "input": "a", "model": "fake-MiniLM"}).status_code == 503
     assert scrape(service)["embedding_refusals_total", ()] == 1
 

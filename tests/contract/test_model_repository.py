@@ -10,7 +10,7 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelInstanceGroup
 from export.placement import ensure_exported
 from export.repository import STEPS, WARM_UP_LENGTHS, read_config
 from export.settings import Settings
-from proxy import batching
+from proxy.embedding import batching
 
 HAND_WRITTEN = Path(__file__).resolve().parents[2] / "model_repository"
 

@@ -1,6 +1,5 @@
 """OpenAI's routes, field by field: what is accepted, and what comes back. tests/integration/ has its clients."""
 
-import asyncio
 import base64
 import doctest
 from dataclasses import replace
@@ -10,11 +9,11 @@ import httpx
 import numpy as np
 import pytest
 
-import proxy.openai_endpoints
-import proxy.openai_errors
-import proxy.openai_schemas
-from tests.contract.fake_embedder import DIMENSION, MODEL, FakeEmbedder, encode
+import proxy.api.openai
+import proxy.api.openai_errors
+import proxy.api.schemas.openai
 from tests.contract.requests import EMBEDDINGS, MODELS
+from tests.fakes.fake_embedder import DIMENSION, MODEL, FakeEmbedder, encode
 
 
 def ask(client: httpx.Client, asked: Any, **fields: Any) -> httpx.Response:
@@ -26,7 +25,7 @@ def vectors_of(answer: httpx.Response) -> Any:
     return np.array([item["embedding"] for item in answer.json()["data"]], dtype=np.float32)
 
 
-@pytest.mark.parametrize("module", [proxy.openai_endpoints, proxy.openai_errors, proxy.openai_schemas])
+@pytest.mark.parametrize("module", [proxy.api.openai, proxy.api.openai_errors, proxy.api.schemas.openai])
 def test_the_examples_in_the_docstrings(module: Any) -> None:
     found = doctest.testmod(module)
     assert (found.failed, found.attempted > 0) == (0, True)
@@ -113,12 +112,12 @@ async def _in_two_halves() -> tuple[list[int], str]:
     embedder = Replaced()
     await embedder.open()
     texts = [f"text {number}" for number in range(250)]
-    answer = await proxy.openai_endpoints._embed_in_parts(embedder, texts, 1e9, "right")
+    answer = await proxy.api.openai._embed_in_parts(embedder, texts, 1e9, "right")
     np.testing.assert_array_equal(answer.vectors, encode(texts, True))
     return asked, answer.model.name
 
 
-def test_a_long_list_begins_again_where_another_model_comes() -> None:
-    asked, name = asyncio.run(_in_two_halves())
+async def test_a_long_list_begins_again_where_another_model_comes() -> None:
+    asked, name = await _in_two_halves()
     assert asked == [100, 100, 100, 100, 50], "the first of one model, and then all of the other's"
     assert name == "another"

@@ -4,11 +4,11 @@ import openai
 import pytest
 
 from proxy.app import create_app
+from proxy.embedding.model import ServedModel
 from proxy.errors import EngineUnavailable
-from proxy.model import ServedModel
 from proxy.settings import Settings
-from tests.contract.fake_embedder import DIMENSION, MODEL, FakeEmbedder, encode
 from tests.contract.serving import serve
+from tests.fakes.fake_embedder import DIMENSION, MODEL, FakeEmbedder, encode
 
 
 def test_errors_are_those_of_the_package() -> None:

@@ -8,9 +8,9 @@ import pytest
 from proxy.app import create_app
 from proxy.errors import DeadlineExceeded, EngineFailed, EngineOverloaded, EngineUnavailable, InvalidText
 from proxy.settings import Settings
-from tests.contract.fake_embedder import DIMENSION, MODEL, FakeEmbedder
 from tests.contract.requests import EMBED, EMBEDDINGS, MODELS, post_raw
 from tests.contract.serving import connect, serve
+from tests.fakes.fake_embedder import DIMENSION, MODEL, FakeEmbedder
 
 INVALID, SERVER = "invalid_request_error", "server_error"
 

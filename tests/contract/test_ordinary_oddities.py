@@ -9,11 +9,11 @@ import pytest
 
 from proxy.app import create_app
 from proxy.settings import Settings
-from tests.contract.fake_embedder import MODEL, FakeEmbedder
 from tests.contract.raw_http import RawClient, request, text_request
 from tests.contract.requests import BATCH, EMBED, EMBEDDINGS, HEALTH, MODEL_INFO, SIMILARITY, TOKENIZE
 from tests.contract.serving import serve
-from tests.unit.proxy.slow_embedder import SlowEmbedder
+from tests.fakes.fake_embedder import MODEL, FakeEmbedder
+from tests.fakes.slow_embedder import SlowEmbedder
 from tests.waiting import wait_until
 
 BODIES: dict[str, dict[str, Any]] = {

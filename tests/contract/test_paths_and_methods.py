@@ -10,7 +10,6 @@ import pytest
 
 from proxy.app import create_app
 from proxy.settings import Settings
-from tests.contract.fake_embedder import MODEL, FakeEmbedder
 from tests.contract.requests import (
     BATCH,
     EMBED,
@@ -24,6 +23,7 @@ from tests.contract.requests import (
     TOKENIZE,
 )
 from tests.contract.serving import connect, serve
+from tests.fakes.fake_embedder import MODEL, FakeEmbedder
 from tests.waiting import wait_until
 
 PAGES = ["/docs", "/redoc"]

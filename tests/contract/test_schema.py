@@ -15,8 +15,8 @@ from fastapi import FastAPI
 from proxy.app import create_app
 from proxy.errors import EngineUnavailable
 from proxy.settings import Settings
-from tests.contract.fake_embedder import FakeEmbedder
 from tests.contract.requests import BATCH, EMBED, HEALTH
+from tests.fakes.fake_embedder import FakeEmbedder
 
 README = Path(__file__).resolve().parents[2].joinpath("README.md").read_text(encoding="utf-8")
 LIMITS = ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum")

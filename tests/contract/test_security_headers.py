@@ -4,8 +4,8 @@ import httpx
 import pytest
 
 from proxy.errors import EngineFailed
-from tests.contract.fake_embedder import FakeEmbedder
 from tests.contract.requests import EMBED, HEALTH
+from tests.fakes.fake_embedder import FakeEmbedder
 
 
 def assert_headers(answer: httpx.Response, policy: str) -> None:

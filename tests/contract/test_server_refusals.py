@@ -9,14 +9,14 @@ import httpx
 import pytest
 
 from proxy.app import create_app
-from proxy.http_limits import Limits
-from proxy.http_protocol import protocol_for
 from proxy.logs import JsonLines, TextLines
+from proxy.server.http_limits import Limits
+from proxy.server.http_protocol import protocol_for
 from proxy.settings import Settings
-from tests.contract.fake_embedder import FakeEmbedder
 from tests.contract.raw_http import Answer, RawClient, request
 from tests.contract.requests import EMBED, EMBEDDINGS
 from tests.contract.serving import serve
+from tests.fakes.fake_embedder import FakeEmbedder
 from tests.waiting import wait_until
 
 FEW = 3

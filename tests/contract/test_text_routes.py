@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from proxy.errors import EngineUnavailable
-from tests.contract.fake_embedder import MODEL, FakeEmbedder, encode
 from tests.contract.requests import SIMILARITY, TOKENIZE, assert_invalid
+from tests.fakes.fake_embedder import MODEL, FakeEmbedder, encode
 
 
 def test_tokenize(client: httpx.Client) -> None:

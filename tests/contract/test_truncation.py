@@ -6,8 +6,8 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.contract.fake_embedder import MODEL, encode
 from tests.contract.requests import BATCH, EMBED, SIMILARITY, TOKENIZE, assert_invalid
+from tests.fakes.fake_embedder import MODEL, encode
 
 LIMIT = MODEL.max_seq_length
 FITS, LONG, LONGER = "a " * (LIMIT - 2), "a " * (LIMIT - 1), "a " * 300

@@ -10,10 +10,10 @@ import pytest
 
 from proxy.app import create_app
 from proxy.settings import Settings
-from tests.contract.fake_embedder import FakeEmbedder, encode
 from tests.contract.raw_http import RawClient, request, text_request
 from tests.contract.requests import EMBED, MODEL_INFO
 from tests.contract.serving import serve
+from tests.fakes.fake_embedder import FakeEmbedder, encode
 
 TEXT = json.dumps({"text": "갈비탕"}).encode()
 HIDDEN = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -12,8 +12,8 @@ from selenium.webdriver.common.by import By
 from proxy.app import create_app
 from proxy.settings import Settings
 from tests.chromium import Chromium, chromium
-from tests.contract.fake_embedder import DIMENSION, FakeEmbedder
 from tests.contract.serving import serve
+from tests.fakes.fake_embedder import DIMENSION, FakeEmbedder
 from tests.integration.conftest import Served
 from tests.waiting import wait_until
 

@@ -16,7 +16,7 @@ from export.placement import ensure_exported
 from export.repository import read_config
 from export.settings import Precision, Settings
 from export.source import locate, parse_source
-from proxy.canary import parse_canary
+from proxy.triton.canary import parse_canary
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 

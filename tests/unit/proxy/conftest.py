@@ -1,17 +1,12 @@
-"""What the proxy's unit tests share: one event loop's flavour, and a fake Triton with an embedder in front of it."""
+"""What the proxy's unit tests share: a fake Triton with an embedder in front of it."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.engine import TritonEmbedder
-from proxy.triton_client import TritonClient
-from tests.unit.proxy.fake_triton import FakeTriton
-
-
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
+from proxy.triton.client import TritonClient
+from proxy.triton.engine import TritonEmbedder
+from tests.fakes.fake_triton import FakeTriton
 
 
 @pytest.fixture

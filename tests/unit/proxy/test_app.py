@@ -5,13 +5,10 @@ from contextlib import asynccontextmanager
 
 import httpx
 import numpy as np
-import pytest
 
 from proxy.app import create_app
 from proxy.settings import Settings
-from tests.unit.proxy.fake_triton import FakeTriton, fake_vector, never, refuse_with
-
-pytestmark = pytest.mark.anyio
+from tests.fakes.fake_triton import FakeTriton, fake_vector, never, refuse_with
 
 
 @asynccontextmanager

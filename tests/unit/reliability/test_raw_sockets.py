@@ -13,8 +13,8 @@ from reliability.corpus import Corpus
 from reliability.findings import Findings
 from reliability.raw_cases import Door, cases, is_whole
 from reliability.raw_sockets import _are_right, add
-from tests.contract.fake_embedder import FakeEmbedder
 from tests.contract.serving import serve
+from tests.fakes.fake_embedder import FakeEmbedder
 
 CORPUS = Corpus(("a", "b"), {True: np.eye(2, dtype=np.float32)}, dimension=2, version="v")
 

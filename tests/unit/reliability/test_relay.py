@@ -1,7 +1,7 @@
 """The relay passes bytes on, and loses, tears and holds them when told to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -17,26 +17,25 @@ async def echo_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
         await writer.drain()
 
 
-def with_relay(test: Callable[[Relay], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                await echo_answer(reader, writer)
-            except (EOFError, OSError):
-                pass
-            finally:
-                writer.close()
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        await echo_answer(reader, writer)
+    except (EOFError, OSError):
+        pass
+    finally:
+        writer.close()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        relay = Relay(server.sockets[0].getsockname()[1])
-        await relay.listen()
-        try:
-            await test(relay)
-        finally:
-            await relay.close()
-            server.close()
 
-    asyncio.run(run())
+@pytest.fixture
+async def relay() -> AsyncIterator[Relay]:
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    made = Relay(server.sockets[0].getsockname()[1])
+    await made.listen()
+    try:
+        yield made
+    finally:
+        await made.close()
+        server.close()
 
 
 async def ask(relay: Relay) -> bytes:
@@ -49,50 +48,38 @@ async def ask(relay: Relay) -> bytes:
 
 
 @pytest.mark.parametrize("mode", [Mode.PASS, Mode.SLOW])
-def test_everything_arrives(mode: Mode) -> None:
-    async def test(relay: Relay) -> None:
-        relay.behave(mode)
-        assert await ask(relay) == ANSWER
-
-    with_relay(test)
+async def test_everything_arrives(relay: Relay, mode: Mode) -> None:
+    relay.behave(mode)
+    assert await ask(relay) == ANSWER
 
 
-def test_an_answer_is_torn() -> None:
-    async def test(relay: Relay) -> None:
-        relay.behave(Mode.TORN)
-        with pytest.raises(asyncio.IncompleteReadError) as torn:
-            await ask(relay)
-        assert 0 < len(torn.value.partial) < len(ANSWER)
-
-    with_relay(test)
+async def test_an_answer_is_torn(relay: Relay) -> None:
+    relay.behave(Mode.TORN)
+    with pytest.raises(asyncio.IncompleteReadError) as torn:
+        await ask(relay)
+    assert 0 < len(torn.value.partial) < len(ANSWER)
 
 
-def test_what_is_held_back_arrives_later() -> None:
-    async def test(relay: Relay) -> None:
-        relay.behave(Mode.SILENT)
-        asking = asyncio.create_task(ask(relay))
-        done, _ = await asyncio.wait([asking], timeout=0.1)
-        assert not done
-        relay.behave(Mode.PASS)
-        assert await asking == ANSWER
-
-    with_relay(test)
+async def test_what_is_held_back_arrives_later(relay: Relay) -> None:
+    relay.behave(Mode.SILENT)
+    asking = asyncio.create_task(ask(relay))
+    done, _ = await asyncio.wait([asking], timeout=0.1)
+    assert not done
+    relay.behave(Mode.PASS)
+    assert await asking == ANSWER
 
 
-def test_reset_refused_and_back() -> None:
-    async def test(relay: Relay) -> None:
-        relay.behave(Mode.SILENT)
-        reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
-        await until(lambda: relay.connections)
-        relay.reset()
-        with pytest.raises(ConnectionResetError):
-            await reader.readexactly(1)
-        writer.close()
-        relay.behave(Mode.PASS)
-        await relay.refuse()
-        with pytest.raises(ConnectionRefusedError):
-            await ask(relay)
-        await relay.listen()
-        assert await ask(relay) == ANSWER
-
-    with_relay(test)
+async def test_reset_refused_and_back(relay: Relay) -> None:
+    relay.behave(Mode.SILENT)
+    reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
+    await until(lambda: relay.connections)
+    relay.reset()
+    with pytest.raises(ConnectionResetError):
+        await reader.readexactly(1)
+    writer.close()
+    relay.behave(Mode.PASS)
+    await relay.refuse()
+    with pytest.raises(ConnectionRefusedError):
+        await ask(relay)
+    await relay.listen()
+    assert await ask(relay) == ANSWER

@@ -1,6 +1,5 @@
 """Children leave nothing behind, whoever dies first."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -22,54 +21,40 @@ async def start_family(children: Children, lines: list[str]) -> tuple[Child, lis
     return child, [int(word) for word in lines[0].split()]
 
 
-def test_destroy_ends_the_whole_group() -> None:
-    async def run() -> tuple[list[int], int]:
-        child, pids = await start_family(Children(), [])
-        child.terminate()  # which this one does not hear
-        child.destroy()
-        return pids, await child.exited
-
-    pids, code = asyncio.run(run())
+async def test_destroy_ends_the_whole_group() -> None:
+    child, pids = await start_family(Children(), [])
+    child.terminate()  # which this one does not hear
+    child.destroy()
+    assert await child.exited == -signal.SIGKILL
     assert len(pids) == 2
     assert not any(alive(pid) for pid in pids)
-    assert code == -signal.SIGKILL
 
 
-def test_what_a_dead_child_left_is_ended_too() -> None:
-    async def run() -> list[int]:
-        child, pids = await start_family(Children(), [])
-        os.kill(pids[0], signal.SIGKILL)
-        assert await child.exited == -signal.SIGKILL
-        assert alive(pids[1])
-        child.destroy()
-        return pids
-
-    assert not any(alive(pid) for pid in asyncio.run(run()))
+async def test_what_a_dead_child_left_is_ended_too() -> None:
+    child, pids = await start_family(Children(), [])
+    os.kill(pids[0], signal.SIGKILL)
+    assert await child.exited == -signal.SIGKILL
+    assert alive(pids[1])
+    child.destroy()
+    assert not any(alive(pid) for pid in pids)
 
 
-def test_output_comes_line_by_line_to_the_last_word() -> None:
-    async def run() -> list[str]:
-        lines: list[str] = []
-        code = "import sys; print('갈비탕'); print('b', file=sys.stderr); print('no end', end='')"
-        child = Children().start(
-            [sys.executable, "-u", "-c", code], environment=os.environ, folder=Path("/"), show=lines.append
-        )
-        assert await child.exited == 0
-        child.destroy()
-        return lines
-
-    assert asyncio.run(run()) == ["갈비탕", "b", "no end"]
+async def test_output_comes_line_by_line_to_the_last_word() -> None:
+    lines: list[str] = []
+    code = "import sys; print('갈비탕'); print('b', file=sys.stderr); print('no end', end='')"
+    child = Children().start(
+        [sys.executable, "-u", "-c", code], environment=os.environ, folder=Path("/"), show=lines.append
+    )
+    assert await child.exited == 0
+    child.destroy()
+    assert lines == ["갈비탕", "b", "no end"]
 
 
-def test_a_child_has_a_session_of_its_own() -> None:
-    async def run() -> tuple[int, int]:
-        child, pids = await start_family(Children(), [])
-        session = os.getsid(pids[1])
-        child.destroy()
-        return session, child.process.pid
-
-    session, pid = asyncio.run(run())
-    assert session == pid != os.getsid(0)
+async def test_a_child_has_a_session_of_its_own() -> None:
+    child, pids = await start_family(Children(), [])
+    session = os.getsid(pids[1])
+    child.destroy()
+    assert session == child.process.pid != os.getsid(0)
 
 
 def test_a_killed_launcher_takes_its_children_and_theirs_along() -> None:

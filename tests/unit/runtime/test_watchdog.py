@@ -55,8 +55,8 @@ def always() -> bool:
     return True
 
 
-def verdict(process: int, asked: Asked, limits: Limits = QUICK, up: Callable[[], bool] = always) -> str:
-    return asyncio.run(asyncio.wait_for(stuck(process, asked, up, limits), 20))
+async def verdict(process: int, asked: Asked, limits: Limits = QUICK, up: Callable[[], bool] = always) -> str:
+    return await stuck(process, asked, up, limits)
 
 
 async def nothing_is_said(process: int, asked: Asked, questions: int, limits: Limits = QUICK) -> None:
@@ -67,39 +67,39 @@ async def nothing_is_said(process: int, asked: Asked, questions: int, limits: Li
 
 
 @pytest.mark.parametrize("then", [None, False])
-def test_one_that_sleeps_is_stuck(start: Callable[[str], int], then: bool | None) -> None:
+async def test_one_that_sleeps_is_stuck(start: Callable[[str], int], then: bool | None) -> None:
     asked = Asked(then)
-    assert verdict(start(ASLEEP), asked) == "for 0 s it served nothing and did nothing"
+    assert await verdict(start(ASLEEP), asked) == "for 0 s it served nothing and did nothing"
     assert asked.questions == 3
 
 
-def test_one_that_works_is_not_until_it_was_silent_for_very_long(start: Callable[[str], int]) -> None:
+async def test_one_that_works_is_not_until_it_was_silent_for_very_long(start: Callable[[str], int]) -> None:
     process = start(BUSY)
-    asyncio.run(nothing_is_said(process, Asked(), 8))
+    await nothing_is_said(process, Asked(), 8)
     limits = Limits(pause_seconds=0.01, question_seconds=0.1, silent_seconds=0.5)
-    assert verdict(process, Asked(), limits) == "for 1 s it served nothing"
+    assert await verdict(process, Asked(), limits) == "for 1 s it served nothing"
 
 
-def test_a_stopped_process_is_stuck_however_busy_the_others_are(start: Callable[[str], int]) -> None:
+async def test_a_stopped_process_is_stuck_however_busy_the_others_are(start: Callable[[str], int]) -> None:
     process = start(f"{ASLEEP} & {BUSY}")
     (sleeping,) = wait_until(
         lambda: [each for each in activity(process).processor_seconds if arguments(each)[:1] == ["sleep"]]
     )
     os.kill(sleeping, signal.SIGSTOP)
     wait_until(lambda: activity(process).stopped)
-    assert "did nothing" in verdict(process, Asked())
+    assert "did nothing" in await verdict(process, Asked())
 
 
-def test_late_answers_are_answers(start: Callable[[str], int]) -> None:
+async def test_late_answers_are_answers(start: Callable[[str], int]) -> None:
     class EverySecond(Asked):
         async def __call__(self) -> bool:
             self.questions += 1
             return self.questions % 2 == 1
 
-    asyncio.run(nothing_is_said(start(ASLEEP), EverySecond(), 9))
+    await nothing_is_said(start(ASLEEP), EverySecond(), 9)
 
 
-def test_questions_while_this_process_did_not_run_do_not_count(start: Callable[[str], int]) -> None:
+async def test_questions_while_this_process_did_not_run_do_not_count(start: Callable[[str], int]) -> None:
     class Blocking(Asked):
         async def __call__(self) -> bool:
             self.questions += 1
@@ -108,22 +108,22 @@ def test_questions_while_this_process_did_not_run_do_not_count(start: Callable[[
                 return False
             return True
 
-    asyncio.run(nothing_is_said(start(ASLEEP), Blocking(), 6))
+    await nothing_is_said(start(ASLEEP), Blocking(), 6)
 
 
-def test_one_that_is_not_up_yet_has_longer(start: Callable[[str], int]) -> None:
+async def test_one_that_is_not_up_yet_has_longer(start: Callable[[str], int]) -> None:
     process, asked = start(ASLEEP), Asked(False)
     limits = Limits(
         pause_seconds=0.01, question_seconds=0.1, idle_questions=2, idle_questions_at_start=6, silent_seconds=0.1
     )
-    assert "did nothing" in verdict(process, asked, limits, up=lambda: False)
+    assert "did nothing" in await verdict(process, asked, limits, up=lambda: False)
     assert asked.questions == 7
 
 
 # What is asked.
 
 
-def ask_server(count: int | None, infer: bytes) -> tuple[list[bool], list[str]]:
+async def ask_server(count: int | None, infer: bytes) -> tuple[list[bool], list[str]]:
     """What `embeds` makes of three looks at a Triton with `count` successes, more by one after the first look."""
     paths: list[str] = []
 
@@ -140,31 +140,26 @@ def ask_server(count: int | None, infer: bytes) -> tuple[list[bool], list[str]]:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
         writer.close()
 
-    async def run() -> list[bool]:
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            answers = embeds("127.0.0.1", server.sockets[0].getsockname()[1])
-            return [await answers() for _ in range(3)]
-
-    return asyncio.run(run()), paths
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        answers = embeds("127.0.0.1", server.sockets[0].getsockname()[1])
+        return [await answers() for _ in range(3)], paths
 
 
 REFUSAL = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}"
 
 
-def test_a_triton_that_embeds_for_others_is_not_asked_to() -> None:
-    found, asked = ask_server(0, REFUSAL)
+async def test_a_triton_that_embeds_for_others_is_not_asked_to() -> None:
+    found, asked = await ask_server(0, REFUSAL)
     assert found == [True, True, True], "a refusal is an answer"
     assert asked == ["GET stats", "POST infer", "GET stats", "GET stats", "POST infer"]
 
 
-def test_no_answer_to_a_text_is_none_and_neither_is_a_failure() -> None:
-    assert ask_server(7, REFUSAL.replace(b"400 Bad Request", b"500 Internal Server Error"))[0] == [True, True, False]
-    assert ask_server(7, b"")[0] == [True, True, False]
-    assert ask_server(None, b"")[0] == [False, False, False]
+async def test_no_answer_to_a_text_is_none_and_neither_is_a_failure() -> None:
+    failure = REFUSAL.replace(b"400 Bad Request", b"500 Internal Server Error")
+    assert (await ask_server(7, failure))[0] == [True, True, False]
+    assert (await ask_server(7, b""))[0] == [True, True, False]
+    assert (await ask_server(None, b""))[0] == [False, False, False]
 
 
-def test_nobody_lives_where_nobody_is() -> None:
-    async def run() -> bool:
-        return await lives("127.0.0.1", 9)()
-
-    assert not asyncio.run(run())
+async def test_nobody_lives_where_nobody_is() -> None:
+    assert not await lives("127.0.0.1", 9)()

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from proxy.http_limits import Limits
-from proxy.http_timing import Alarm, Pace
+from proxy.server.http_limits import Limits
+from proxy.server.http_timing import Alarm, Pace
 
 pytestmark = pytest.mark.anyio
 LIMITS = Limits(slow_seconds=600, slow_bytes_per_second=128)

@@ -1,0 +1,1 @@
+"""What the OpenAPI schema says beside the fields, and the pages that show it."""

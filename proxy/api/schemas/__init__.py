@@ -1,0 +1,1 @@
+"""The JSON that comes in and goes out, from which the OpenAPI schema is made."""

@@ -1,0 +1,1 @@
+"""ASGI layers, one job each; they know no embedding."""

@@ -1,0 +1,1 @@
+"""All that knows Triton: its protocol, its configuration, its errors, and the `Embedder` that asks it."""
