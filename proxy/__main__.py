@@ -10,14 +10,14 @@ import uvicorn
 
 from proxy.app import create_app
 from proxy.logs import configure_logging
+from proxy.server.http_limits import Limits
 from proxy.server.http_protocol import protocol_for
 from proxy.server.server import STOP_SECONDS, Server
 from proxy.settings import InvalidSettings, Settings, read_settings
 from proxy.telemetry.tracing import start_tracing, traces_wanted
 
-# nginx keeps connections to its upstream for 60 s. The side that closes first must be the client's, or a request can
-# meet a connection that is being closed.
-_IDLE_SECONDS = 75
+# Of a body that is refused while it comes, so many bodies of the largest size are read and dropped.
+_DRAINED_BODIES = 2
 
 
 class AddressTaken(Exception):
@@ -66,12 +66,14 @@ def main() -> int:
     config = uvicorn.Config(
         create_app(settings, tracing=start_tracing() if traced else None),
         loop="uvloop",
-        http=protocol_for(settings.max_connections),
+        http=protocol_for(
+            settings.max_connections, Limits(drain_bytes=_DRAINED_BODIES * settings.max_body_mb * 1024 * 1024)
+        ),
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=_IDLE_SECONDS,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     # What is there stays: each full collection that looked at all of it would hold up every request.

@@ -1,7 +1,8 @@
 """The application: routes, errors and middleware put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -17,7 +18,7 @@ from proxy.api.invalid_requests import install_invalid_request_answers
 from proxy.api.load_shedder import LoadShedder
 from proxy.api.metrics import make_metrics_route
 from proxy.api.openai import make_openai_routes
-from proxy.api.openai_errors import OpenAIErrors
+from proxy.api.openai_errors import OpenAIErrors, error_body
 from proxy.api.text import make_text_routes
 from proxy.contract import SCHEMA
 from proxy.embedding.admission import AdmittingEmbedder
@@ -29,8 +30,12 @@ from proxy.middleware.access_log import AccessLog
 from proxy.middleware.api_keys import ApiKeys
 from proxy.middleware.body_limit import BodyLimit
 from proxy.middleware.catch_all import CatchAll
+from proxy.middleware.content_coding import ContentCoding
 from proxy.middleware.metering import Metering, paths_of
+from proxy.middleware.paths_and_methods import ExtraSlashes, HeadAsGet
 from proxy.middleware.security_headers import SecurityHeaders
+from proxy.middleware.server_refusals import ServerRefusals
+from proxy.refusals import REFUSALS
 from proxy.server.stopping import Stopping
 from proxy.settings import Settings
 from proxy.telemetry.metering import MeteringEmbedder
@@ -75,14 +80,14 @@ def create_app(
     embedder = MeteringEmbedder(embedder, metrics)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         # Start order does not matter: nothing here waits for Triton.
         await embedder.open()
         if asks_triton:
             await watch.open()
         await heartbeat.open()
         try:
-            yield
+            yield {REFUSALS: ServerRefusals(metrics, paths, error_body)}
         finally:
             await heartbeat.close()
             await watch.close()
@@ -100,6 +105,8 @@ def create_app(
         telemetry=OFF if tracing is None else tracing.telemetry(),
         # The service that this one stands in for took a body without a Content-Type as JSON.
         strict_content_type=False,
+        # A redirect would take the client's Host and lose a reverse proxy's prefix; `ExtraSlashes` needs none.
+        redirect_slashes=False,
         openapi_url=SCHEMA,
         docs_url=None,
         redoc_url=None,
@@ -118,6 +125,7 @@ def create_app(
         routers.append(make_cache_route(cache))
     for router in routers:
         app.include_router(router)
+    paths = paths_of(routers)
     install_error_answers(app)
     install_invalid_request_answers(app)
 
@@ -125,6 +133,7 @@ def create_app(
     app.add_middleware(CatchAll)
     if admitting is not None:
         app.add_middleware(LoadShedder, admitting=admitting, cache=cache)
+    app.add_middleware(ContentCoding, max_mib=settings.max_body_mb)
     app.add_middleware(BodyLimit, max_mib=settings.max_body_mb)
     if keys := settings.api_keys + settings.api_keys_file:
         app.add_middleware(ApiKeys, keys=keys)  # inside of CORS: a browser's preflight brings no key
@@ -139,6 +148,8 @@ def create_app(
         allow_headers=["*"],
     )
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(AccessLog)
-    app.add_middleware(Metering, metrics=metrics, paths=paths_of(routers))
+    app.add_middleware(Metering, metrics=metrics, paths=paths)
+    app.add_middleware(ExtraSlashes)
     return app

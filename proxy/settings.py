@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         default=4096, ge=1, description="Connections open at one time; a request on a further one gets a 503."
     )
+    keep_alive_seconds: int = Field(
+        # Of the common balancers Google's keeps a connection longest: 600 s, which cannot be set.
+        default=620,
+        ge=1,
+        description="Seconds that a client's connection is kept open between two requests.",
+    )
     max_texts_in_hand: int = Field(
         # What is taken on must be answered within DEADLINE_SECONDS. By docs/benchmarks.md two cores compute about 500
         # queries, 200 texts of 38 tokens or 60 of 128 in a second: 512 texts take 1, 2.5 or 9 s.

@@ -13,7 +13,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from proxy.api.answers import answer_nobody
 from proxy.responses import json_answer
 
 # Repeating more than this back helps nobody.
@@ -35,8 +37,10 @@ async def answer_invalid_request(_: Request, error: Exception) -> Response:
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
-    """FastAPI's own answer, but 422 where its 400 was for a body nested too deep."""
+    """FastAPI's own answer, but 422 where its 400 was for a body nested too deep, and 499 where the client left."""
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, ClientDisconnect):  # in the middle of its body
+        return await answer_nobody(request, error)
     if isinstance(error.__cause__, RecursionError):
         return json_answer({"detail": [_TOO_DEEP]}, HTTPStatus.UNPROCESSABLE_ENTITY)
     return await http_exception_handler(request, error)

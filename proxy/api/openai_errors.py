@@ -13,7 +13,7 @@ from proxy.api.truncation import TOO_MANY_TOKENS
 PREFIX = "/v1/"
 
 # https://platform.openai.com/docs/guides/error-codes: what its clients branch on beside the status.
-_CODES = {HTTPStatus.UNAUTHORIZED: "invalid_api_key"}
+_CODES: dict[int, str] = {HTTPStatus.UNAUTHORIZED: "invalid_api_key"}
 _CODES_BY_KIND = {TOO_MANY_TOKENS: "context_length_exceeded"}
 
 
@@ -28,7 +28,7 @@ def openai_error(status: int, detail: Any) -> tuple[int, dict[str, Any]]:
         "message": "",
         "type": "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error",
         "param": None,
-        "code": _CODES.get(HTTPStatus(status)),
+        "code": _CODES.get(status),
     }
     if isinstance(detail, dict):
         error |= detail
@@ -38,6 +38,15 @@ def openai_error(status: int, detail: Any) -> tuple[int, dict[str, Any]]:
     else:
         error["message"] = str(detail)
     return int(status), {"error": error}
+
+
+def error_body(path: str, status: int, sentence: str) -> bytes:
+    """The body of a failure that is answered outside of `OpenAIErrors`.
+
+    >>> error_body("/api/v1/embed", 408, "Too slow.")
+    b'{"detail":"Too slow."}'
+    """
+    return orjson.dumps(openai_error(status, sentence)[1] if path.startswith(PREFIX) else {"detail": sentence})
 
 
 def _first(invalid: list[dict[str, Any]]) -> dict[str, Any]:
@@ -111,10 +120,9 @@ def _response(status: int | str, description: str, error: tuple[int, dict[str, A
     return {status: {"model": OpenAIErrorResponse, "description": description, "content": content}}
 
 
-_ELSEWHERE: Responses = {413: ANYWHERE[413], 500: ANYWHERE[500], 503: ANYWHERE[503], **DEADLINE}
+_ELSEWHERE: Responses = {**{status: ANYWHERE[status] for status in (408, 413, 415, 431, 500, 503)}, **DEADLINE}
 _INVALID = openai_error(422, [{"type": "missing", "loc": ["body", "model"], "msg": "Field required"}])
 
-# A head that is too large or too slow (408, 431) is refused before its path is known: `{"detail": …}`.
 OPENAI_ANYWHERE: Responses = (
     _described(_ELSEWHERE)
     | _response(400, "The body is not what the operation takes or not UTF-8, or what was sent is not HTTP.", _INVALID)

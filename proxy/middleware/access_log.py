@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.contract import LIVE, METRICS
+from proxy.refusals import REFUSAL, Refusal
+from proxy.responses import CLIENT_CLOSED_REQUEST
 
 LOG = logging.getLogger("proxy.access")
 
@@ -16,6 +18,9 @@ LOG = logging.getLogger("proxy.access")
 _QUIET_PATHS = frozenset({LIVE, METRICS})
 
 _MAX_PATH_CHARACTERS = 200
+
+# What an address is made of; anything else in one is written as %XX.
+_URL = "%/:?#[]@!$&'()*+,;="
 
 # Clients give up after seconds. To ask the server whether they did costs time, which a short request need not pay.
 _PATIENT_SECONDS = 0.5
@@ -62,6 +67,8 @@ class AccessLog:
         try:
             await self._app(scope, watch_receive, watch_send)
         finally:
+            if status is None and client_left:
+                status = CLIENT_CLOSED_REQUEST
             fields = _fields(scope, status, (time.perf_counter() - started) * 1000, client_left)
             LOG.log(_level(scope), "%s", _sentence(fields), extra={"fields": fields})
 
@@ -72,6 +79,8 @@ def _level(scope: Scope) -> int:
 
 def _fields(scope: Scope, status: int | None, milliseconds: float, client_left: bool) -> dict[str, Any]:
     state = scope.get("state", {})
+    if (refusal := state.get(REFUSAL)) is not None:  # the server's own, in place of the application's answer
+        return _refused(scope["method"], _path(scope), refusal, milliseconds)
     fields = {
         "method": scope["method"],
         "path": _path(scope),
@@ -86,11 +95,34 @@ def _fields(scope: Scope, status: int | None, milliseconds: float, client_left: 
     return fields
 
 
+def log_refusal(refusal: Refusal, method: str, url: bytes, seconds: float) -> None:
+    """The line of a request that the server refused before the application saw it.
+
+    `method` and `url` are empty where they are not known.
+    """
+    fields = _refused(method or "-", _shown(quote(url, safe=_URL)) or "-", refusal, seconds * 1000)
+    LOG.info("%s", _sentence(fields), extra={"fields": fields})
+
+
+def _refused(method: str, path: str, refusal: Refusal, milliseconds: float) -> dict[str, Any]:
+    return {
+        "method": method,
+        "path": path,
+        "status": int(refusal.status),
+        "milliseconds": round(milliseconds, 1),
+        "texts": None,
+        "failure": refusal.sentence,
+    }
+
+
 def _path(scope: Scope) -> str:
     """As it was sent, still percent-encoded: a decoded line break would forge a line."""
     raw = scope.get("raw_path")
-    path = raw.decode("ascii", "backslashreplace") if raw is not None else quote(scope["path"])
-    return path.split("?", 1)[0][:_MAX_PATH_CHARACTERS]
+    return _shown(raw.decode("ascii", "backslashreplace") if raw is not None else quote(scope["path"]))
+
+
+def _shown(url: str) -> str:
+    return url.split("?", 1)[0][:_MAX_PATH_CHARACTERS]
 
 
 def _sentence(fields: dict[str, Any]) -> str:

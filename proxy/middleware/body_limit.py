@@ -1,18 +1,13 @@
 """ASGI middleware: a request body over the limit is refused with 413, however it is sent."""
 
-import asyncio
 from http import HTTPStatus
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.deadlines import timeout
-from proxy.responses import json_answer
+from proxy.responses import json_answer, note_failure
 
 _MIB = 1024 * 1024
-
-# A connection that is closed while the client still writes is reset, and the answer may be lost with it. So what comes
-# after the refusal is thrown away for this long, and up to twice the limit.
-_DRAIN_SECONDS = 2.0
 
 
 class BodyLimit:
@@ -61,30 +56,10 @@ class BodyLimit:
         await self._app(scope, replay, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The server reads and drops what still comes of the body, and closes."""
+        note_failure(Request(scope), self._sentence)
         answer = json_answer({"detail": self._sentence}, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"Connection": "close"})
-
-        async def send_and_drain(message: Message) -> None:
-            if message["type"] != "http.response.body":
-                await send(message)
-                return
-            # The whole answer is out before the rest of the body is looked at; the server closes after the last part.
-            await send({**message, "more_body": True})
-            await self._drain(receive)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-        await answer(scope, receive, send_and_drain)
-
-    async def _drain(self, receive: Receive) -> None:
-        left = 2 * self._max_bytes
-        try:
-            async with timeout(_DRAIN_SECONDS):
-                while left > 0:
-                    message = await receive()
-                    if message["type"] != "http.request" or not message.get("more_body", False):
-                        return
-                    left -= len(message.get("body", b""))
-        except asyncio.TimeoutError:
-            return
+        await answer(scope, receive, send)
 
 
 def _announced_length(scope: Scope) -> int | None:

@@ -9,6 +9,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.errors import ServiceFull
+from proxy.refusals import REFUSAL
 from proxy.responses import CLIENT_CLOSED_REQUEST
 from proxy.telemetry.metering import CURRENT_TIMES, RequestTimes, server_timing
 from proxy.telemetry.metrics import Metrics
@@ -49,10 +50,17 @@ class Metering:
         finally:
             seconds, state = time.perf_counter() - begun, scope.get("state", {})
             refused = issubclass(state.get("failure_kind") or Exception, ServiceFull)
-            route = scope["path"] if scope["path"] in self._paths else _OTHER
+            if (refusal := state.get(REFUSAL)) is not None:  # the server's own, in place of an answer from here
+                status = int(refusal.status)
+            route = route_of(scope["path"], self._paths)
             self._metrics.answered(route, status, seconds, state.get("text_count"), refused)
             if times.stages is not None and status == HTTPStatus.OK:
                 self._metrics.staged(max(0.0, seconds - times.stages.total), times.stages)
+
+
+def route_of(path: str, paths: Collection[str]) -> str:
+    """The label of a path."""
+    return path if path in paths else _OTHER
 
 
 def paths_of(routers: Iterable[APIRouter]) -> set[str]:

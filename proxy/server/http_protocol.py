@@ -1,145 +1,245 @@
-"""uvicorn's HTTP protocol with bounds that it lacks: on a request's head, on its time, and on open connections."""
+"""A client's connection: its requests one after another to the application, within the bounds of `Limits`.
+
+uvicorn's own protocol has no bounds on heads, trailers and pipelines, none on the time of a body or of an answer, and
+writes an error for a later request before the answer to an earlier one.
+"""
 
 import asyncio
+import math
 import resource
-import select
-from http import HTTPStatus
+from collections import deque
+from typing import Any
 
-import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
 from proxy.contract import is_health
-from proxy.server.stopping import STOPPING
+from proxy.refusals import REFUSAL, REFUSALS, Refusal, Refusals
+from proxy.server.http_connection import BoundedConnection
+from proxy.server.http_exchange import Exchange
+from proxy.server.http_limits import FULL, SLOW_BODY, SLOW_HEAD, Limits
+from proxy.server.http_requests import RequestParser
 
-# A head is kept in memory until it is complete. Apache takes 100 headers by default, nginx 32 KB.
-MAX_HEAD_BYTES = 64 * 1024
-MAX_HEADERS = 100
-# A connection without a whole head after this long holds a place that others need.
-HEAD_SECONDS = 30.0
-# What still comes after a refusal is read and thrown away for this long: a connection that is closed while the client
-# sends is reset, and the answer may be lost with it.
-_LINGER_SECONDS = 2.0
+# Of a body that the application has not taken, so much is kept before reading pauses.
+_HIGH_WATER_BYTES = 64 * 1024
 # Descriptors that are no client's: Triton's connections, the log, the event loop.
 _OTHER_FILES = 64
 
-_Refusal = tuple[HTTPStatus, str]
-_BAD_REQUEST: _Refusal = (HTTPStatus.BAD_REQUEST, "This is not a valid HTTP request.")
-LARGE_HEAD: _Refusal = (
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    f"The request's head has more than {MAX_HEADERS} headers or {MAX_HEAD_BYTES // 1024} KiB.",
-)
-SLOW_HEAD: _Refusal = (HTTPStatus.REQUEST_TIMEOUT, f"The request's head was not complete after {HEAD_SECONDS:g} s.")
-_FULL: _Refusal = (HTTPStatus.SERVICE_UNAVAILABLE, "The service has as many connections open as it takes.")
 
+class BoundedProtocol(BoundedConnection):
+    """Requests are parsed one behind the other, and the application answers one at a time."""
 
-class _Refused(Exception):
-    """Ends the parsing of a request that is answered here."""
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._parser = RequestParser(self, self.limits, config.asgi_version)
+        self._current: Exchange | None = None  # the one that the application answers
+        self._queue: deque[Exchange] = deque()  # those that came after it
+        self._incoming: Exchange | None = None  # the one whose body comes
+        self._refusal: tuple[Refusal, Exchange | None] | None = None  # to be sent when all before is answered
+        self._drained = 0
+        self._head_begun = 0.0
 
-
-class BoundedProtocol(HttpToolsProtocol):
-    """One client's connection. `max_connections` is set on a subclass: uvicorn makes the instances."""
-
-    max_connections: int
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Past `max_connections` the first request is refused, unless it asks for health."""
-        super().connection_made(transport)
-        self._surplus = len(self.connections) > self.max_connections
-        self._refusal = _BAD_REQUEST
-        self._ended = False
-        self._begin_head(_LINGER_SECONDS if self._surplus else HEAD_SECONDS)
+    # What the event loop tells.
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client or the server closed it."""
-        self._timer.cancel()
+        """The work for a client that is gone ends."""
         super().connection_lost(exc)
+        self._queue.clear()
+        if self._current is not None:
+            self._current.disconnect()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of any number of requests, in any pieces."""
-        if self._ended:
+        if self._deaf:
             return
-        if self._in_head and self._head_bytes == 0 and self.cycle is not None:
-            self._timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
-        self._head_bytes += len(data)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self._ended:
-            self._refuse(LARGE_HEAD)
+        self._patience.body_moved(len(data))
+        self._unread = bytes(self._unread) + data if self._unread else data
+        self._advance()
 
-    def on_headers_complete(self) -> None:
-        """A whole head is there: the request is started, or refused."""
-        self._in_head = False
-        self._timer.cancel()
-        if len(self.headers) > MAX_HEADERS or self._head_size() > MAX_HEAD_BYTES:
-            self._refusal = LARGE_HEAD
-            raise _Refused
-        if self._surplus and not is_health(self.url.partition(b"?")[0].decode("latin-1")):
-            self._refusal = _FULL
-            raise _Refused
-        before = self.cycle
-        super().on_headers_complete()
-        stopping = STOPPING in self.app_state
-        if stopping and before is not None and not before.response_started:
-            before.keep_alive = True  # this one was sent before the client could know: both are answered
-        if self._surplus or stopping:
-            self.cycle.keep_alive = False
+    def resume_writing(self) -> None:
+        """The client has read nearly all: the next answer may come."""
+        super().resume_writing()
+        if self._current is None:
+            self._advance()
 
-    def on_message_complete(self) -> None:
-        """The next byte begins another head, whose time runs from then."""
-        super().on_message_complete()
-        self._in_head, self._head_bytes = True, 0
+    # What the parser tells.
 
-    def shutdown(self) -> None:
-        """The next answer is the last. A connection without a request stays open: one may be on its way."""
-        if self._answering:
-            self.cycle.keep_alive = False
+    def head_begins(self) -> None:
+        """The first byte of a request."""
+        self.idle.pop(self, None)
+        self._head_begun = self._loop.time()
+        self._patience.head(self._head_seconds)
 
-    def close_if_idle(self) -> None:
-        """Closes a connection that has no request, not even one that has begun to come in."""
-        if self._answering or self._head_bytes or self.transport.is_closing():
+    def head_came(self, scope: dict[str, Any], url: bytes, keep_alive: bool, awaits_continue: bool) -> Refusal | None:
+        """A whole head."""
+        self._patience.head_came()
+        if self._surplus and not is_health(url.partition(b"?")[0].decode("latin-1")):
+            return FULL
+        scope.update(server=self._server, client=self._client, state=self._app_state.copy())
+        self._incoming = Exchange(self, scope, url, keep_alive and not self._surplus, awaits_continue)
+        self._queue.append(self._incoming)
+        return None
+
+    def body_came(self, body: bytes) -> None:
+        """A piece of a body; what comes after the answer is dropped."""
+        assert self._incoming is not None
+        if not self._incoming.answered:
+            self._incoming.came(body)
             return
-        waiting = select.poll()
-        waiting.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
-        if not waiting.poll(0):
-            self.transport.close()
+        self._drained += len(body)
+        if self._drained > self.limits.drain_bytes:
+            self._close()
 
-    @property
-    def _answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+    def request_came(self) -> bool:
+        """The end of a request; returns whether another may come."""
+        assert self._incoming is not None
+        exchange, self._incoming = self._incoming, None
+        exchange.receive_all()
+        self._patience.body_came()
+        if exchange.answered:
+            self._patience.end(math.inf)
+        if self._ending:
+            self._close()
+        return exchange.keep_alive and not self._ending
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
-        """uvicorn's answer to what is not HTTP, and to `_Refused`."""
-        self._refuse(self._refusal)
+    # What an exchange tells and asks.
 
-    def _begin_head(self, seconds: float) -> None:
-        self._in_head, self._head_bytes = True, 0
-        self._timer = self.loop.call_later(seconds, self._head_is_late)
+    def body_taken(self) -> None:
+        """There is room for more of the body."""
+        if self._reading_paused:
+            self._advance()
 
-    def _head_is_late(self) -> None:
-        if self._head_bytes and not self._surplus:
-            self._refuse(SLOW_HEAD)
+    def may_be_kept(self) -> bool:
+        """While the server stops, only what was sent before the client could know is still answered."""
+        return not self._surplus and (not self._stopping or bool(self._queue))
+
+    def answered(self, exchange: Exchange, kept: bool) -> None:
+        """The next one is begun, or the connection ended."""
+        self._state.total_requests += 1
+        if exchange is not self._current or self._transport.is_closing():
+            return
+        self._current = None
+        unfinished = self._incoming is exchange
+        if not kept:
+            self._queue.clear()
+            self._refusal = None
+            if not unfinished or self._stopping:
+                self._close()
+                return
+            self._ending = True
+            self._end_writing()
+        if unfinished:
+            exchange.body.clear()
+            self._drained = 0
+            self._patience.body(self.limits.drain_stall_seconds)
+            self._patience.end(self.limits.drain_seconds)
+        self._advance()
+
+    def failed(self, exchange: Exchange, refusal: Refusal) -> None:
+        """The application gave no answer."""
+        if exchange is not self._current or self._transport.is_closing():
+            return
+        self._current = None
+        if exchange.answering:
+            self._close()
         else:
-            self.transport.close()
+            self._queue.clear()
+            self._refusal = None
+            self._say(refusal, exchange.url)
 
-    def _head_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-
-    def _refuse(self, refusal: _Refusal) -> None:
-        status, sentence = refusal
-        body = orjson.dumps({"detail": sentence})
-        head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
-        head += f"content-length: {len(body)}\r\nconnection: close\r\n"
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            head += "retry-after: 1\r\n"
-        self._ended = True
-        self._timer.cancel()
-        if self.transport.is_closing():
+    def _advance(self) -> None:
+        """What follows from what came or was answered: requests are parsed, begun and refused, up to what is taken."""
+        while True:
+            if self._current is None and self._queue and not self.write_paused:
+                self._current = self._queue.popleft()
+                task = self._loop.create_task(self._current.run(self._app))
+                self._state.tasks.add(task)
+                task.add_done_callback(self._state.tasks.discard)
+            elif self._unread and not self._deaf and not self._has_enough():
+                self._parse()
+            else:
+                break
+            if self._transport.is_closing():
+                return
+        if self._refusal is not None and self._current is None and not self._queue and not self.write_paused:
+            self._refuse(*self._refusal)
             return
-        self.transport.write(head.encode() + b"\r\n" + body)
-        self.transport.write_eof()
-        self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+        self._set_reading(paused=self._has_enough() and not self._deaf)
+        if self._incoming is not None and not self._patience.for_body:
+            self._patience.body(self.limits.stall_seconds)
+        busy = self._current or self._queue or self._incoming or self._refusal or self._parser.begun or self._ending
+        if not busy and self not in self.idle:
+            self.idle[self] = self._loop.time()
+            self._patience.end(self._keep_alive_seconds)
+        self._patience.watch()
+
+    def _parse(self) -> None:
+        count, unread = self._parser.piece(), self._unread
+        if len(unread) <= count:
+            piece, self._unread = unread, b""
+        else:
+            unread = memoryview(unread)
+            piece, self._unread = unread[:count], unread[count:]
+        again, refusal = self._parser.feed(piece)
+        if again:
+            self._unread = again + bytes(self._unread)
+        if refusal is not None:
+            self._end_with(refusal)
+        elif self._parser.ended:
+            self._be_deaf()
+
+    def _has_enough(self) -> bool:
+        full = self._incoming is not None and len(self._incoming.body) > _HIGH_WATER_BYTES
+        return full or len(self._queue) >= self.limits.pipelined
+
+    def _too_late(self, what: str) -> None:
+        """`Patience` is over."""
+        if what == "reader":
+            self._transport.abort()
+        elif what == "end" or self._ending or (self._incoming is not None and self._incoming.answered):
+            self._close()
+        else:
+            self._end_with(SLOW_HEAD if what == "head" else SLOW_BODY)
+            self._advance()
+
+    def _end_with(self, refusal: Refusal) -> None:
+        """Nothing more is read, and when all that came before is answered, the refusal is the last answer."""
+        self._be_deaf()
+        self._patience.head_came()
+        self._patience.body_came()
+        exchange, self._incoming = self._incoming, None
+        if exchange is None:
+            pass
+        elif exchange is not self._current and self._queue:
+            self._queue.pop()  # the application has not seen it
+        elif exchange.answering:
+            exchange.disconnect()
+            self._close()
+            return
+        else:
+            exchange.scope["state"][REFUSAL] = refusal
+            exchange.disconnect()
+            self._current = None
+        self._refusal = refusal, exchange
+
+    def _refuse(self, refusal: Refusal, exchange: Exchange | None) -> None:
+        refusals: Refusals | None = self._app_state.get(REFUSALS)
+        known = exchange is not None and REFUSAL in exchange.scope["state"]
+        url = exchange.url if exchange is not None else self._parser.url
+        if refusals is not None and not known:
+            method = exchange.method if exchange is not None else self._parser.method
+            refusals.refused(refusal, method, url, self._loop.time() - self._head_begun)
+        self._refusal = None
+        self._say(refusal, url)
 
 
-def protocol_for(max_connections: int) -> type[BoundedProtocol]:
+def protocol_for(max_connections: int, limits: Limits = Limits()) -> type[BoundedProtocol]:  # noqa: B008
     """The class for `uvicorn.Config(http=…)`; fewer connections where the limit of open files leaves no more.
 
     Raises that limit as far as this process may.
@@ -150,4 +250,5 @@ def protocol_for(max_connections: int) -> type[BoundedProtocol]:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         max_connections = max(1, soft - _OTHER_FILES)
-    return type("Protocol", (BoundedProtocol,), {"max_connections": max_connections})
+    attributes = {"max_connections": max_connections, "limits": limits, "idle": {}}
+    return type("Protocol", (BoundedProtocol,), attributes)

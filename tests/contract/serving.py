@@ -9,14 +9,21 @@ from typing import Any
 import httpx
 import uvicorn
 
+from proxy.server.http_protocol import protocol_for
 from tests.waiting import wait_until
 
 
 @contextmanager
-def serve(app: Any, http: Any = "httptools") -> Iterator[str]:
-    """The address of the running application, as `http://127.0.0.1:<port>`."""
+def serve(app: Any, http: Any = None, keep_alive: int = 5) -> Iterator[str]:
+    """The address of the running application, as `http://127.0.0.1:<port>`.
+
+    `http`: another protocol class than the service's own. `keep_alive`: seconds.
+    """
+    http = http or protocol_for(1000)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, loop="asyncio", http=http, log_config=None, access_log=False, ws="none")
+        config = uvicorn.Config(
+            app, loop="uvloop", http=http, log_config=None, access_log=False, ws="none", timeout_keep_alive=keep_alive
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-import proxy.server.http_protocol
 from proxy.app import create_app
-from proxy.server.http_protocol import MAX_HEAD_BYTES, MAX_HEADERS, protocol_for
+from proxy.server.http_limits import MAX_HEAD_BYTES, MAX_HEADERS, Limits
+from proxy.server.http_protocol import protocol_for
 from proxy.settings import Settings
 from tests.contract.requests import EMBED, HEALTH, MODEL_INFO
 from tests.contract.serving import serve
@@ -98,16 +98,17 @@ def test_what_is_not_http_is_told_in_json(address: str) -> None:
     assert_refused(ask(address, b"HELO there\r\n\r\n"), 400)
 
 
-def test_half_a_head_does_not_hold_its_place(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy.server.http_protocol, "HEAD_SECONDS", 0.2)
-    assert_refused(ask(address, GET), 408)
-    with connect(address) as silent:
-        assert silent.recv(1) == b""
-    with connect(address) as again:  # the second request of a connection, too
-        again.sendall(GET + b"\r\n")
-        assert b" 200 " in again.recv(65536)
-        again.sendall(GET)
-        assert_refused(read_all(again), 408)
+def test_half_a_head_does_not_hold_its_place() -> None:
+    limits = Limits(head_seconds=0.2)
+    with serve(create_app(Settings(), FakeEmbedder()), protocol_for(FEW, limits)) as hasty:
+        assert_refused(ask(hasty, GET), 408)
+        with connect(hasty) as silent:
+            assert silent.recv(1) == b""
+        with connect(hasty) as again:  # the second request of a connection, too
+            again.sendall(GET + b"\r\n")
+            assert b" 200 " in again.recv(65536)
+            again.sendall(GET)
+            assert_refused(read_all(again), 408)
 
 
 def test_past_the_limit_a_request_is_refused_and_a_probe_is_not(address: str) -> None:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from proxy.api.schemas.embed import ErrorResponse, HTTPValidationError
-from proxy.server.http_protocol import LARGE_HEAD, SLOW_HEAD
+from proxy.refusals import UNKNOWN_CHARSET, UNKNOWN_CODING
+from proxy.server.http_limits import LARGE_HEAD, SLOW_BODY, SLOW_HEAD
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -21,14 +22,21 @@ def _error(description: str, sentence: str, headers: dict[str, str] | None = Non
 
 
 _CLOSE = {"Connection": "`close`: no further request is read from this connection."}
+_CODINGS = {"Accept-Encoding": "With a Content-Encoding that is not supported: those that are."}
 _RETRY = {"Retry-After": "Seconds after which to ask again; 1, as a rule."}
 
 # Whatever is asked for: some of these are given before the route is known.
 ANYWHERE: Responses = {
-    400: _error("The body is not UTF-8, or what was sent is not HTTP.", "There was an error parsing the body"),
-    408: _error(SLOW_HEAD[1], SLOW_HEAD[1], _CLOSE),
-    413: _error("The body is larger than the limit.", "The request body is larger than 20 MB.", _CLOSE),
-    431: _error(LARGE_HEAD[1], LARGE_HEAD[1], _CLOSE),
+    400: _error(
+        "The body is not UTF-8 or not what its Content-Encoding says, or what was sent is not HTTP.",
+        "There was an error parsing the body",
+    ),
+    408: _error(f"{SLOW_HEAD.sentence} {SLOW_BODY.sentence}", SLOW_HEAD.sentence, _CLOSE),
+    413: _error(
+        "The body is larger than the limit, counted after decoding.", "The request body is larger than 20 MB.", _CLOSE
+    ),
+    415: _error(f"{UNKNOWN_CODING.sentence} {UNKNOWN_CHARSET.sentence}", UNKNOWN_CODING.sentence, _CODINGS),
+    431: _error(LARGE_HEAD.sentence, LARGE_HEAD.sentence, _CLOSE),
     500: _error(
         "Anything else that failed; the reason is in the service's log.",
         "The service failed on the request; the reason is in its log.",

@@ -2,7 +2,7 @@
 
 from proxy.api.schemas.openai import MAX_INPUTS
 from proxy.contract import MAX_TEXT_CHARACTERS, MAX_TEXTS
-from proxy.server.http_protocol import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS
+from proxy.server.http_limits import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS
 from proxy.settings import Settings
 
 TAGS = [

@@ -75,6 +75,30 @@ def test_an_address_that_is_not_here_is_named_with_its_setting(host: str) -> Non
     assert said.count("\n") == 1
 
 
+def test_an_idle_connection_is_closed_after_the_time_that_is_set() -> None:
+    port, nobodys = free_ports(2)
+    process = start(PROXY_PORT=str(port), TRITON_URL=f"127.0.0.1:{nobodys}", KEEP_ALIVE_SECONDS="1")
+    try:
+
+        def connect() -> socket.socket | None:
+            assert process.poll() is None
+            with contextlib.suppress(ConnectionRefusedError):
+                return socket.create_connection(("127.0.0.1", port), timeout=20)
+            return None
+
+        with wait_until(connect) as client:
+            client.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            began = time.monotonic()
+            received = b""
+            while piece := client.recv(65536):
+                received += piece
+            assert received.startswith(b"HTTP/1.1 200 ")
+            assert time.monotonic() - began > 0.9
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_it_starts_without_triton_and_stops_when_told(stop: signal.Signals) -> None:
     port, nobodys = free_ports(2)
