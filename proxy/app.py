@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
 from proxy.api.answers import install_error_answers
 from proxy.api.docs.described_errors import ANYWHERE
@@ -26,12 +25,12 @@ from proxy.embedding.base import Embedder
 from proxy.embedding.batching import BatchingEmbedder
 from proxy.embedding.cache import CachingEmbedder
 from proxy.embedding.heartbeat import BEAT_SECONDS, Heartbeat
-from proxy.middleware.access_log import AccessLog
 from proxy.middleware.api_keys import ApiKeys
 from proxy.middleware.body_limit import BodyLimit
 from proxy.middleware.catch_all import CatchAll
 from proxy.middleware.content_coding import ContentCoding
-from proxy.middleware.metering import Metering, paths_of
+from proxy.middleware.cross_origin import CrossOrigin
+from proxy.middleware.observe import Observe, paths_of
 from proxy.middleware.paths_and_methods import ExtraSlashes, HeadAsGet
 from proxy.middleware.security_headers import SecurityHeaders
 from proxy.middleware.server_refusals import ServerRefusals
@@ -141,7 +140,7 @@ def create_app(
     app.add_middleware(Stopping)
     app.add_middleware(OpenAIErrors)
     app.add_middleware(
-        CORSMiddleware,
+        CrossOrigin,
         allow_origins=settings.cors_origins,
         allow_credentials="*" not in settings.cors_origins,
         allow_methods=["*"],
@@ -149,7 +148,6 @@ def create_app(
     )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(AccessLog)
-    app.add_middleware(Metering, metrics=metrics, paths=paths)
+    app.add_middleware(Observe, metrics=metrics, paths=paths)
     app.add_middleware(ExtraSlashes)
     return app

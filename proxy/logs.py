@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from datetime import datetime, timezone
 from typing import Any
 
@@ -13,6 +14,16 @@ class TextLines(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+        self._second = 0
+        self._written = ""  # the date and time of this second
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002
+        """The time as `logging` writes it; lines of one second share the work."""
+        second = int(record.created)
+        if second != self._second:
+            written = time.strftime(self.default_time_format, time.localtime(second))
+            self._second, self._written = second, written
+        return f"{self._written},{int(record.msecs):03d}"
 
 
 class JsonLines(logging.Formatter):
@@ -36,4 +47,6 @@ def configure_logging(level: str, line_format: str) -> None:
     """One handler on standard error for everything in the process, uvicorn's own lines included."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if line_format == "json" else TextLines())
+    # No line shows these, and each record would ask for them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -23,11 +23,23 @@ class StageTimes:
 
     def items(self) -> list[tuple[str, float]]:
         """Name and seconds of each, in the order in which a text comes to them."""
-        return [(name, getattr(self, name)) for name in self.NAMES]
+        return [
+            ("queue", self.queue),
+            ("triton", self.triton),
+            ("tokenize", self.tokenize),
+            ("encode", self.encode),
+            ("pool", self.pool),
+        ]
 
     def __add__(self, other: "StageTimes") -> "StageTimes":
         """One after the other."""
-        return StageTimes(*(mine + theirs for (_, mine), (_, theirs) in zip(self.items(), other.items(), strict=True)))
+        return StageTimes(
+            self.queue + other.queue,
+            self.triton + other.triton,
+            self.tokenize + other.tokenize,
+            self.encode + other.encode,
+            self.pool + other.pool,
+        )
 
 
 NO_TIMES = StageTimes()

@@ -1,12 +1,10 @@
-"""ASGI middleware: one log line for each request. Never a text, nor a query string that might hold one."""
+"""The log's line for a request: never a text, nor a query string that might hold one."""
 
 import logging
-import time
 from typing import Any
 from urllib.parse import quote
 
-from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from proxy.contract import LIVE, METRICS
 from proxy.refusals import REFUSAL, Refusal
@@ -22,55 +20,24 @@ _MAX_PATH_CHARACTERS = 200
 # What an address is made of; anything else in one is written as %XX.
 _URL = "%/:?#[]@!$&'()*+,;="
 
-# Clients give up after seconds. To ask the server whether they did costs time, which a short request need not pay.
-_PATIENT_SECONDS = 0.5
+
+def is_logged(scope: Scope) -> bool:
+    """Whether this request gets a line at the log's level."""
+    return LOG.isEnabledFor(_level(scope))
 
 
-class AccessLog:
+def log_request(scope: Scope, status: int | None, seconds: float, client_left: bool) -> None:
     """Method, path, status, milliseconds, number of texts, and what failed or that the client had left.
 
     The number of texts and the failure's sentence come from `request.state.text_count` and `request.state.failure`.
+    `status`: None where no answer was begun.
     """
-
-    def __init__(self, app: ASGIApp, patient_seconds: float = _PATIENT_SECONDS) -> None:
-        self._app = app
-        self._patient_seconds = patient_seconds
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on, and logs it when it is over, however it ends."""
-        if scope["type"] != "http" or not LOG.isEnabledFor(_level(scope)):
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        status: int | None = None
-        body_read = client_left = False
-
-        async def watch_receive() -> Message:
-            nonlocal body_read, client_left
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                client_left = True
-            elif not message.get("more_body", False):
-                body_read = True
-            return message
-
-        async def watch_send(message: Message) -> None:
-            nonlocal status, client_left
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                # A server drops the answer to a client that is gone without a word. Only once the whole body is
-                # read: to ask before would tell a client that waits with "Expect: 100-continue" to send it.
-                if body_read and not client_left and time.perf_counter() - started > self._patient_seconds:
-                    client_left = await Request(scope, receive).is_disconnected()
-            await send(message)
-
-        try:
-            await self._app(scope, watch_receive, watch_send)
-        finally:
-            if status is None and client_left:
-                status = CLIENT_CLOSED_REQUEST
-            fields = _fields(scope, status, (time.perf_counter() - started) * 1000, client_left)
-            LOG.log(_level(scope), "%s", _sentence(fields), extra={"fields": fields})
+    if status is None and client_left:
+        status = CLIENT_CLOSED_REQUEST
+    fields = _fields(scope, status, seconds * 1000, client_left)
+    # Made here, since `LOG.log` looks through the stack for its caller, which no format shows.
+    record = LOG.makeRecord(LOG.name, _level(scope), __file__, 0, _sentence(fields), (), None, extra={"fields": fields})
+    LOG.handle(record)
 
 
 def _level(scope: Scope) -> int:
@@ -130,10 +97,9 @@ def _sentence(fields: dict[str, Any]) -> str:
     >>> _sentence({"method": "POST", "path": "/api/v1/embed", "status": 200, "milliseconds": 9.1, "texts": 1})
     'POST /api/v1/embed 200 9.1 ms 1 text'
     """
-    parts = [fields["method"], fields["path"], str(fields["status"] or "-"), f"{fields['milliseconds']:.1f} ms"]
-    if fields["texts"] is not None:
-        parts.append(f"{fields['texts']} text{'' if fields['texts'] == 1 else 's'}")
-    line = " ".join(parts)
+    line = f"{fields['method']} {fields['path']} {fields['status'] or '-'} {fields['milliseconds']:.1f} ms"
+    if (texts := fields["texts"]) is not None:
+        line += f" {texts} text{'' if texts == 1 else 's'}"
     if fields.get("client_left"):
         line += ", the client had left"
     if "failure" in fields:

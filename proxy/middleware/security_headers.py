@@ -1,14 +1,13 @@
 """ASGI middleware: what browsers are told about every answer."""
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",  # an answer holds what was made of somebody's text
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",  # pages have one of their own
-}
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),  # an answer holds what was made of somebody's text
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),  # pages have one of their own
+)
 
 
 class SecurityHeaders:
@@ -22,9 +21,9 @@ class SecurityHeaders:
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _ALWAYS.items():
-                    headers.setdefault(name, value)
+                headers = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in headers}
+                message["headers"] = headers + [header for header in _ALWAYS if header[0] not in names]
             await send(message)
 
         await self._app(scope, receive, add)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 
 from proxy.middleware.access_log import log_refusal
-from proxy.middleware.metering import route_of
+from proxy.middleware.observe import route_of
 from proxy.refusals import Refusal
 from proxy.telemetry.metrics import Metrics
 

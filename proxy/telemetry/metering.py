@@ -47,8 +47,10 @@ def server_timing(seconds: float, stages: StageTimes | None, status: int) -> str
     >>> server_timing(0.001, None, 422), server_timing(0.03, None, 504)
     ('proxy;dur=1.000, total;dur=1.000', 'total;dur=30.000')
     """
-    parts = [("total", seconds)]
-    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        spent = [] if stages is None else [(name, value) for name, value in stages.items() if value > 0]
-        parts = [("proxy", max(0.0, seconds - sum(value for _, value in spent))), *spent, *parts]
-    return ", ".join(f"{name};dur={value * 1000:.3f}" for name, value in parts)
+    total = f"total;dur={seconds * 1000:.3f}"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return total
+    spent = [] if stages is None else [(name, value) for name, value in stages.items() if value > 0]
+    left = max(0.0, seconds - (0.0 if stages is None else stages.total))
+    entries = [f"{name};dur={value * 1000:.3f}, " for name, value in spent]
+    return f"proxy;dur={left * 1000:.3f}, {''.join(entries)}{total}"

@@ -6,7 +6,6 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
@@ -19,6 +18,7 @@ from proxy.embedding.base import Embeddings
 from proxy.embedding.cache import CachingEmbedder
 from proxy.embedding.heartbeat import Heartbeat
 from proxy.embedding.stage_times import StageTimes
+from proxy.telemetry.histogram import Histogram
 
 # The text format of all releases of Prometheus.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -44,29 +44,26 @@ class Metrics:
         self._seconds = Histogram(
             "embedding_request_duration_seconds",
             "From a request's head to the end of its answer.",
-            ["route"],
-            buckets=_REQUEST_SECONDS,
-            registry=registry,
+            _REQUEST_SECONDS,
+            label="route",
         )
         stages = Histogram(
             "embedding_stage_duration_seconds",
             "Time of a request in one stage; only of requests that were embedded.",
-            ["stage"],
-            buckets=_STAGE_SECONDS,
-            registry=registry,
+            _STAGE_SECONDS,
+            label="stage",
         )
-        self._stages = {stage: stages.labels(stage) for stage in ("proxy", *StageTimes.NAMES)}
+        self._stages = {stage: stages.of(stage) for stage in ("proxy", *StageTimes.NAMES)}
         self._refusals = Counter(
             "embedding_refusals",
-            "Requests refused since as many texts were in hand as are taken on.",
+            "Requests refused since as many texts or as large bodies were in hand as are taken on.",
             registry=registry,
         )
-        self._request_texts = Histogram(
-            "embedding_request_texts", "Texts of a request that brought any.", buckets=_TEXTS, registry=registry
-        )
-        self._call_texts = Histogram(
-            "embedding_call_texts", "Texts of a call to Triton.", buckets=_CALL_TEXTS, registry=registry
-        )
+        request_texts = Histogram("embedding_request_texts", "Texts of a request that brought any.", _TEXTS)
+        call_texts = Histogram("embedding_call_texts", "Texts of a call to Triton.", _CALL_TEXTS)
+        self._request_texts, self._call_texts = request_texts.of(), call_texts.of()
+        for histogram in (self._seconds, stages, request_texts, call_texts):
+            registry.register(histogram)
         self._texts = Counter("embedding_texts", "Texts embedded, from the cache or by Triton.", registry=registry)
         self._tokens = Counter(
             "embedding_tokens",
@@ -77,16 +74,13 @@ class Metrics:
         ProcessCollector(registry=registry)
         # A label's children are looked up under a lock: once for each, and not for each request.
         self._known_requests: dict[tuple[str, int], Counter] = {}
-        self._known_seconds: dict[str, Histogram] = {}
 
     def answered(self, route: str, status: int, seconds: float, texts: int | None, refused: bool) -> None:
         """A request is over. `route`: one of few; `texts`: None where it brought none."""
         if (requests := self._known_requests.get((route, status))) is None:
             requests = self._known_requests[route, status] = self._requests.labels(route, str(status))
-        if (durations := self._known_seconds.get(route)) is None:
-            durations = self._known_seconds[route] = self._seconds.labels(route)
         requests.inc()
-        durations.observe(seconds)
+        self._seconds.of(route).observe(seconds)
         if texts is not None:
             self._request_texts.observe(texts)
         if refused:

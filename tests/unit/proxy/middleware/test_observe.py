@@ -13,8 +13,9 @@ from starlette.types import Message
 
 from proxy.app import create_app
 from proxy.logs import JsonLines, TextLines
-from proxy.middleware.access_log import AccessLog
+from proxy.middleware.observe import Observe
 from proxy.settings import Settings
+from proxy.telemetry.metrics import Metrics
 from tests.fakes.fake_triton import FakeTriton, refuse_with
 
 SECRET = "비밀의 재료"
@@ -98,7 +99,7 @@ async def test_a_path_cannot_forge_a_line(triton: FakeTriton, caplog: pytest.Log
         assert len(line) < 400
 
 
-async def call(app: AccessLog, incoming: list[Message]) -> list[Message]:
+async def call(app: Observe, incoming: list[Message]) -> list[Message]:
     """One POST by hand; past `incoming` the client says nothing more."""
     sent: list[Message] = []
 
@@ -134,7 +135,7 @@ async def read_and_answer(_: object, receive: object, send: object) -> None:
 )
 async def test_a_client_that_left(incoming: list[Message], left: bool, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    await call(AccessLog(read_and_answer, patient_seconds=0), incoming)
+    await call(Observe(read_and_answer, Metrics(), (), patient_seconds=0), incoming)
     ((line, fields),) = lines_of(caplog)
     assert ("the client had left" in line) == left
     assert fields.get("client_left", False) == left
@@ -146,7 +147,14 @@ async def test_what_never_answered_is_logged_too(caplog: pytest.LogCaptureFixtur
 
     caplog.set_level(logging.INFO)
     with pytest.raises(RuntimeError):
-        await call(AccessLog(break_down), [])
+        await call(Observe(break_down, Metrics(), ()), [])
     ((line, fields),) = lines_of(caplog)
     assert fields["status"] is None
     assert " POST /x - " in line
+
+
+def test_lines_have_the_time_as_logging_writes_it() -> None:
+    lines, usual = TextLines(), logging.Formatter("%(asctime)s")
+    record = logging.makeLogRecord({"name": "x", "msg": "y"})
+    for record.created, record.msecs in ((1.0, 0.0), (1.9996, 999.6), (1764000000.25, 250.0), (1764000000.5, 500.0)):
+        assert lines.format(record).split(" INFO")[0].split(" Level")[0].startswith(usual.format(record))
