@@ -12,11 +12,11 @@ from proxy.api.docs.description import TAGS, describe
 from proxy.api.docs.keys import describe_keys
 from proxy.api.docs.pages import add_pages
 from proxy.api.embed import make_cache_route, make_routes
+from proxy.api.fast_routes import FastRoutes
 from proxy.api.health import make_health_routes
 from proxy.api.invalid_requests import install_invalid_request_answers
-from proxy.api.load_shedder import LoadShedder
 from proxy.api.metrics import make_metrics_route
-from proxy.api.openai import make_openai_routes
+from proxy.api.openai import OpenAIEmbeddings, make_openai_routes
 from proxy.api.openai_errors import OpenAIErrors, error_body
 from proxy.api.text import make_text_routes
 from proxy.contract import SCHEMA
@@ -26,6 +26,7 @@ from proxy.embedding.batching import BatchingEmbedder
 from proxy.embedding.cache import CachingEmbedder
 from proxy.embedding.heartbeat import BEAT_SECONDS, Heartbeat
 from proxy.middleware.api_keys import ApiKeys
+from proxy.middleware.bodies_in_hand import BodiesInHand
 from proxy.middleware.body_limit import BodyLimit
 from proxy.middleware.catch_all import CatchAll
 from proxy.middleware.content_coding import ContentCoding
@@ -46,6 +47,8 @@ from proxy.triton.process_watch import ProcessWatch
 
 # Of the deadline, what the texts in hand may take: a batch waits longer than the single texts that pass it.
 _PATIENCE = 0.25
+# As many of the largest bodies are in memory at one time; what is made of each takes a few times as much.
+_BODIES_IN_HAND = 4
 
 
 def create_app(
@@ -113,10 +116,11 @@ def create_app(
         servers=[{"url": ".", "description": "The service that this page comes from."}],
     )
     add_pages(app)
+    openai = OpenAIEmbeddings(embedder)
     routers = [
         make_routes(embedder, settings.deadline_seconds),
         make_text_routes(embedder, settings.deadline_seconds),
-        make_openai_routes(embedder, settings.deadline_seconds),
+        make_openai_routes(embedder, openai, settings.deadline_seconds),
         make_health_routes(heartbeat),
         make_metrics_route(metrics),
     ]
@@ -129,11 +133,20 @@ def create_app(
     install_invalid_request_answers(app)
 
     # The one added last is the outermost: everything is logged, and every answer has its CORS headers.
+    if tracing is None:  # FastAPI makes the spans of requests
+        app.add_middleware(
+            FastRoutes,
+            embedder=embedder,
+            openai=openai,
+            deadline_seconds=settings.deadline_seconds,
+            handlers=app.exception_handlers,
+            admitting=admitting,
+            cache=cache,
+        )
     app.add_middleware(CatchAll)
-    if admitting is not None:
-        app.add_middleware(LoadShedder, admitting=admitting, cache=cache)
-    app.add_middleware(ContentCoding, max_mib=settings.max_body_mb)
-    app.add_middleware(BodyLimit, max_mib=settings.max_body_mb)
+    bodies = BodiesInHand(_BODIES_IN_HAND * settings.max_body_mb)
+    app.add_middleware(ContentCoding, max_mib=settings.max_body_mb, bodies=bodies)
+    app.add_middleware(BodyLimit, max_mib=settings.max_body_mb, bodies=bodies)
     if keys := settings.api_keys + settings.api_keys_file:
         app.add_middleware(ApiKeys, keys=keys)  # inside of CORS: a browser's preflight brings no key
         describe_keys(app)

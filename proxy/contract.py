@@ -1,6 +1,7 @@
 """What more than one room must know of the JSON contract: paths that are special, and limits of texts."""
 
 EMBED, EMBED_BATCH = "/api/v1/embed", "/api/v1/embed-batch"
+EMBEDDINGS = "/v1/embeddings"  # OpenAI's
 
 HEALTH, LIVE, READY, METRICS = "/health", "/health/live", "/health/ready", "/metrics"
 
@@ -14,6 +15,8 @@ _PAGES = frozenset({DOCS, OAUTH2_REDIRECT, REDOC, SCHEMA})
 
 MAX_TEXT_CHARACTERS = 1000  # of `text`, in code points
 MAX_TEXTS = 100  # of `texts`
+MAX_INPUTS = 2048  # of OpenAI's `input`, and its own limit
+MAX_TOKEN_IDS = 300_000  # of all of `input`; OpenAI's own limit, too
 
 
 def is_health(path: str) -> bool:

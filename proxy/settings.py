@@ -75,7 +75,10 @@ class Settings(BaseSettings):
         default="text", description="Log lines as plain text, or as one JSON object each."
     )
     max_body_mb: int = Field(
-        default=20, ge=1, description="Largest request body in MiB; a larger one is refused with 413."
+        default=20,
+        ge=1,
+        description="Largest request body in MiB; a larger one is refused with 413. "
+        "All bodies in hand: 4 times as much, and with 503 what goes past that.",
     )
     max_connections: int = Field(
         default=4096, ge=1, description="Connections open at one time; a request on a further one gets a 503."

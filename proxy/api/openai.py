@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -10,11 +10,12 @@ from fastapi.exceptions import RequestValidationError
 from numpy.typing import NDArray
 
 from proxy.api.disconnects import unless_disconnected
+from proxy.api.json_bodies import BoundedRoute
 from proxy.api.openai_errors import OPENAI_ANYWHERE, OPENAI_MODEL, model_not_found
 from proxy.api.request_time import RequestTimeout, deadline_in
 from proxy.api.schemas.embed import fill_in
 from proxy.api.schemas.openai import EmbeddingsRequest, EmbeddingsResponse, ModelsResponse
-from proxy.api.truncation import places_in, refuse_truncated, truncation_side
+from proxy.api.truncation import Truncate, places_in, refuse_truncated, truncation_side
 from proxy.contract import MAX_TEXTS
 from proxy.embedding.base import Embedder, Embeddings, Text, TruncationSide, join
 from proxy.embedding.model import ServedModel
@@ -22,17 +23,50 @@ from proxy.errors import InvalidText
 from proxy.responses import json_answer
 
 
-def make_openai_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
-    """The routes, bound to what answers them. A response is written by hand: its model is for the schema alone."""
-    routes = APIRouter(prefix="/v1", tags=["openai"], responses=OPENAI_ANYWHERE)
-    seen: ServedModel | None = None  # what was served last: a request that it fits needs no question to the engine
+class EmbeddingsQuery(Protocol):
+    """OpenAI's request, however it was parsed."""
 
-    async def refuse_what_does_not_fit(query: EmbeddingsRequest, end: float) -> None:
-        nonlocal seen
-        if seen is None or _misfit(query, seen):
-            seen = await embedder.model(end)
-        if misfit := _misfit(query, seen):
+    model: str
+    encoding_format: Literal["float", "base64"] | None
+    dimensions: int | None
+    truncate: Truncate
+
+
+class OpenAIEmbeddings:
+    """Answers OpenAI's request for embeddings."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        # What was served last: a request that it fits needs no question to the engine.
+        self._seen: ServedModel | None = None
+
+    async def answer(self, query: EmbeddingsQuery, texts: list[Text], until: float) -> dict[str, Any]:
+        """The answer. Raises `EmbeddingError`, `RequestValidationError`, and `HTTPException` for another model."""
+        await self._refuse_what_does_not_fit(query, until)
+        places: list[list[str | int]] = [["input"]] if len(texts) == 1 else places_in("input", texts)
+        try:
+            answer = await _embed_in_parts(self._embedder, texts, until, truncation_side(query.truncate))
+        except InvalidText as error:
+            place = places[texts.index(error.text)] if error.text in texts else ["input"]
+            raise RequestValidationError(
+                [{"type": "value_error", "loc": ["body", *place], "msg": str(error)}]
+            ) from error
+        self._seen = answer.model
+        if misfit := _misfit(query, self._seen):  # another model came meanwhile
             raise misfit
+        refuse_truncated(query.truncate, answer, places, texts)
+        return _written(answer, query.dimensions, query.encoding_format == "base64")
+
+    async def _refuse_what_does_not_fit(self, query: EmbeddingsQuery, until: float) -> None:
+        if self._seen is None or _misfit(query, self._seen):
+            self._seen = await self._embedder.model(until)
+        if misfit := _misfit(query, self._seen):
+            raise misfit
+
+
+def make_openai_routes(embedder: Embedder, answering: OpenAIEmbeddings, deadline_seconds: float) -> APIRouter:
+    """The routes, bound to what answers them. A response is written by hand: its model is for the schema alone."""
+    routes = APIRouter(prefix="/v1", route_class=BoundedRoute, tags=["openai"], responses=OPENAI_ANYWHERE)
 
     @routes.post(
         "/embeddings",
@@ -46,24 +80,10 @@ def make_openai_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter
         query: EmbeddingsRequest, request: Request, x_request_timeout: RequestTimeout = None
     ) -> Response:
         """Takes what clients of OpenAI's send, and answers as it does. `/api/v1/embed-batch` gives the same vectors."""
-        nonlocal seen
-        texts, end = query.input, deadline_in(x_request_timeout, deadline_seconds)
-        request.state.text_count = len(texts)
-        await refuse_what_does_not_fit(query, end)
-        places: list[list[str | int]] = [["input"]] if len(texts) == 1 else places_in("input", texts)
-        try:
-            work = _embed_in_parts(embedder, texts, end, truncation_side(query.truncate))
-            answer = await unless_disconnected(request, work)
-        except InvalidText as error:
-            place = places[texts.index(error.text)] if error.text in texts else ["input"]
-            raise RequestValidationError(
-                [{"type": "value_error", "loc": ["body", *place], "msg": str(error)}]
-            ) from error
-        seen = answer.model
-        if misfit := _misfit(query, seen):  # another model came meanwhile
-            raise misfit
-        refuse_truncated(query.truncate, answer, places, texts)
-        return json_answer(_written(answer, query.dimensions, query.encoding_format == "base64"))
+        request.state.text_count = len(query.input)
+        until = deadline_in(x_request_timeout, deadline_seconds)
+        work = answering.answer(query, query.input, until)
+        return json_answer(await unless_disconnected(request.receive, work))
 
     @routes.get(
         "/models",
@@ -86,7 +106,7 @@ def make_openai_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter
     return routes
 
 
-def _misfit(query: EmbeddingsRequest, model: ServedModel) -> Exception | None:
+def _misfit(query: EmbeddingsQuery, model: ServedModel) -> Exception | None:
     """What is wrong with asking this model: its name, or more dimensions than it has."""
     if query.model.rpartition("/")[2] != model.name:
         return HTTPException(404, model_not_found(query.model, model.name))

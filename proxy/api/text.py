@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request, Response
 
 from proxy.api.disconnects import unless_disconnected
 from proxy.api.docs.described_errors import BODY, DEADLINE
+from proxy.api.json_bodies import BoundedRoute
 from proxy.api.request_time import RequestTimeout, deadline_in
 from proxy.api.schemas.embed import FOOD, fill_in
 from proxy.api.schemas.text import SimilarityRequest, SimilarityResponse, TokenizeRequest, TokenizeResponse
@@ -15,7 +16,7 @@ from proxy.responses import json_answer
 
 def make_text_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
     """The routes, bound to what answers them. A response is written by hand: its model is for the schema alone."""
-    routes = APIRouter()
+    routes = APIRouter(route_class=BoundedRoute)
 
     @routes.post(
         "/api/v1/tokenize",
@@ -32,7 +33,7 @@ def make_text_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         request.state.text_count = len(texts)
         until = deadline_in(x_request_timeout, deadline_seconds)
         work = embedder.tokenize(texts, until, query.truncate, query.special_tokens)
-        tokens = await unless_disconnected(request, work)
+        tokens = await unless_disconnected(request.receive, work)
         return json_answer(
             {
                 "ids": tokens.ids,
@@ -59,7 +60,7 @@ def make_text_routes(embedder: Embedder, deadline_seconds: float) -> APIRouter:
         request.state.text_count = len(texts)
         until = deadline_in(x_request_timeout, deadline_seconds)
         work = embedder.embed(texts, True, until, truncation_side(query.truncate))
-        embeddings = await unless_disconnected(request, work)
+        embeddings = await unless_disconnected(request.receive, work)
         refuse_truncated(query.truncate, embeddings, [["query"], *places_in("texts", query.texts)], texts)
         # Unit vectors: the dot product is the cosine, but for a rounding that could take it past 1.
         vectors = embeddings.vectors.astype(np.float64)

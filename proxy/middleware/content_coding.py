@@ -11,6 +11,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from proxy.middleware.bodies_in_hand import BodiesInHand, NoRoom, Share, refuse
 from proxy.refusals import NOT_AS_ENCODED, UNKNOWN_CHARSET, UNKNOWN_CODING, Refusal
 from proxy.responses import json_answer, note_failure
 
@@ -31,10 +32,11 @@ class _Refused(Exception):
 
 
 class ContentCoding:
-    """`max_mib` bounds the decoded body, too; the decoding ends there. Sent bodies must be bounded already."""
+    """`max_mib` and `bodies` bound the decoded body, too; the decoding ends there. The sent one must be bounded."""
 
-    def __init__(self, app: ASGIApp, max_mib: int) -> None:
+    def __init__(self, app: ASGIApp, max_mib: int, bodies: BodiesInHand) -> None:
         self._app = app
+        self._bodies = bodies
         self._max_bytes = max_mib * _MIB
         self._too_large = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request body is larger than {max_mib} MB.")
 
@@ -49,25 +51,40 @@ class ContentCoding:
                 raise _Refused(UNKNOWN_CHARSET)
             if len(codings) > _MOST_CODINGS or not set(codings) <= _CODINGS.keys():
                 raise _Refused(UNKNOWN_CODING)
-            if codings:
-                body = await _read(receive)
-                if body is None:
-                    return  # the client is gone: nobody to answer
-                receive = _replay(await self._decode(body, codings), receive)
-                dropped = (b"content-encoding", b"content-length", b"transfer-encoding")
-                scope["headers"] = [header for header in scope["headers"] if header[0] not in dropped]
         except _Refused as refused:
             await _refuse(refused.refusal, scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        if not codings:
+            await self._app(scope, receive, send)
+            return
+        with self._bodies.share() as share:
+            await self._decode_then_pass(share, codings, scope, receive, send)
 
-    async def _decode(self, body: bytes, codings: list[str]) -> bytes:
+    async def _decode_then_pass(
+        self, share: Share, codings: list[str], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        body = await _read(receive)
+        if body is None:
+            return  # the client is gone: nobody to answer
+        try:
+            body = await self._decode(body, codings, share)
+        except NoRoom:
+            await refuse(scope, receive, send)
+            return
+        except _Refused as refused:
+            await _refuse(refused.refusal, scope, receive, send)
+            return
+        dropped = (b"content-encoding", b"content-length", b"transfer-encoding")
+        scope["headers"] = [header for header in scope["headers"] if header[0] not in dropped]
+        await self._app(scope, _replay(body, receive), send)
+
+    async def _decode(self, body: bytes, codings: list[str], share: Share) -> bytes:
         for coding in reversed(codings):  # the last one was put on last
             if body:
-                body = await self._inflate(body, _CODINGS[coding])
+                body = await self._inflate(body, _CODINGS[coding], share)
         return body
 
-    async def _inflate(self, body: bytes, form: int) -> bytes:
+    async def _inflate(self, body: bytes, form: int, share: Share) -> bytes:
         """The members of a gzip file one after another, or one stream; in pieces, so that others are served between."""
         if form == _ZLIB and not _is_zlib(body):
             form = _BARE
@@ -84,6 +101,7 @@ class ContentCoding:
                 except zlib.error:
                     raise _Refused(NOT_AS_ENCODED) from None
                 decoded += piece
+                share.hold(len(decoded))
                 if len(decoded) > self._max_bytes:
                     raise _Refused(self._too_large)
                 left = decoder.unused_data if decoder.eof else decoder.unconsumed_tail

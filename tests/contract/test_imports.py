@@ -36,8 +36,8 @@ ALLOWED = {
     "runtime/backends": {"numpy", "torch", "triton_python_backend_utils"},
     "proxy": SETTINGS
     | {
-        "async_timeout", "cachetools", "fastapi", "httptools", "numpy", "opentelemetry", "orjson",
-        "prometheus_client", "proxy", "starlette", "tritonclient", "uvicorn",
+        "async_timeout", "cachetools", "fastapi", "httptools", "msgspec", "numpy", "opentelemetry",
+        "orjson", "prometheus_client", "proxy", "starlette", "tritonclient", "uvicorn",
     },
 }  # fmt: skip
 

@@ -43,7 +43,7 @@ ANYWHERE: Responses = {
     ),
     503: _error(
         "The engine is not ready, away or overloaded, or serves another model than the one that is wanted; "
-        "or as many connections are open as the service takes. Asking again may help.",
+        "or as many connections are open, texts or large bodies in hand as the service takes. Asking again may help.",
         "The engine is not there or not ready yet.",
         _RETRY,
     ),

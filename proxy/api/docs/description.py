@@ -1,7 +1,6 @@
 """The text at the head of the OpenAPI schema, and so of its pages: limits, deadline, versions, errors, headers."""
 
-from proxy.api.schemas.openai import MAX_INPUTS
-from proxy.contract import MAX_TEXT_CHARACTERS, MAX_TEXTS
+from proxy.contract import MAX_INPUTS, MAX_TEXT_CHARACTERS, MAX_TEXTS
 from proxy.server.http_limits import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS
 from proxy.settings import Settings
 

@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
+from proxy.api.json_bodies import LEFT_OUT
 from proxy.api.schemas.embed import ModelName, Truncate, Version
+from proxy.contract import MAX_INPUTS, MAX_TOKEN_IDS
 from proxy.embedding.base import Text, TokenIds
 
-MAX_INPUTS = 2048  # OpenAI's own limit
 _MAX_TOKEN_ID = 2**31 - 1
 
 
@@ -38,9 +39,17 @@ def parse_input(value: object) -> list[Text]:
     if isinstance(value[0], str | list):
         if len(value) > MAX_INPUTS:
             raise _refused(f"should have at most {MAX_INPUTS} items, and has {len(value)}")
-        one = _text if isinstance(value[0], str) else _token_ids
-        return [one(item, f"item {place}") for place, item in enumerate(value)]
+        if isinstance(value[0], str):
+            return [_text(item, f"item {place}") for place, item in enumerate(value)]
+        _refuse_too_many_ids(sum(len(item) for item in value if isinstance(item, list)), value)
+        return [_token_ids(item, f"item {place}") for place, item in enumerate(value)]
+    _refuse_too_many_ids(len(value), [])
     return [_token_ids(value, "it")]
+
+
+def _refuse_too_many_ids(count: int, lists: list[object]) -> None:
+    if count > MAX_TOKEN_IDS or [LEFT_OUT] in lists:
+        raise _refused(f"should have at most {MAX_TOKEN_IDS} token ids in all")
 
 
 def _text(item: object, name: str) -> str:
@@ -74,7 +83,8 @@ class EmbeddingsRequest(BaseModel):
 
     input: Annotated[list[Text], PlainValidator(parse_input, json_schema_input_type=_Input)] = Field(
         description=f"A text, or a list of 1 to {MAX_INPUTS} of them, none of them empty; or token ids in their place. "
-        "The ids are of the model's own vocabulary, without the special tokens, as `/api/v1/tokenize` tells them: "
+        f"The ids, {MAX_TOKEN_IDS} at most in all, are of the model's own vocabulary, without the special tokens, as "
+        "`/api/v1/tokenize` tells them: "
         "those of OpenAI's models (tiktoken) mean something else here.",
         examples=[["갈비탕", "김치찌개"]],
     )

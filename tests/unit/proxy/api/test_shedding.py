@@ -52,7 +52,7 @@ async def filled(
         assert (await held).status_code == 200
 
 
-@pytest.mark.parametrize("with_load_shedder", [True, False])
+@pytest.mark.parametrize("with_fast_routes", [True, False])
 @pytest.mark.parametrize(
     ("in_hand", "path", "body", "status"),
     [
@@ -71,7 +71,7 @@ async def filled(
     ],
 )
 async def test_who_is_refused(
-    with_load_shedder: bool,
+    with_fast_routes: bool,
     in_hand: int,
     path: str,
     body: Any,
@@ -79,8 +79,8 @@ async def test_who_is_refused(
     triton: FakeTriton,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not with_load_shedder:
-        monkeypatch.setattr(proxy.app, "LoadShedder", lambda app, **_: app)
+    if not with_fast_routes:
+        monkeypatch.setattr(proxy.app, "FastRoutes", lambda app, **_: app)
     async with filled(triton, in_hand) as (client, _):
         answer = await client.post(path, json=body)
         assert answer.status_code == status
@@ -124,12 +124,12 @@ async def test_fastapi_is_spared(triton: FakeTriton, monkeypatch: pytest.MonkeyP
             assert (answer.status_code, answer.json()) == (503, FULL)
 
 
-@pytest.mark.parametrize("with_load_shedder", [True, False])
+@pytest.mark.parametrize("with_fast_routes", [True, False])
 async def test_the_metrics_count_it(
-    triton: FakeTriton, with_load_shedder: bool, monkeypatch: pytest.MonkeyPatch
+    triton: FakeTriton, with_fast_routes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not with_load_shedder:
-        monkeypatch.setattr(proxy.app, "LoadShedder", lambda app, **_: app)
+    if not with_fast_routes:
+        monkeypatch.setattr(proxy.app, "FastRoutes", lambda app, **_: app)
     async with filled(triton, PLACES) as (client, _):
         assert (await client.post(EMBED, json={"text": "a"})).status_code == 503
         told = (await client.get("/metrics")).text.splitlines()
