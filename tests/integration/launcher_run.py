@@ -23,7 +23,9 @@ input [{ name: "text" data_type: TYPE_STRING dims: [1] }]
 output [
   { name: "embedding" data_type: TYPE_FP32 dims: [4] }, { name: "normalized_embedding" data_type: TYPE_FP32 dims: [4] },
   { name: "token_count" data_type: TYPE_INT32 dims: [1] }, { name: "truncated" data_type: TYPE_BOOL dims: [1] },
-  { name: "input_ids" data_type: TYPE_INT64 dims: [-1] }, { name: "threads" data_type: TYPE_INT32 dims: [1] }
+  { name: "input_ids" data_type: TYPE_INT64 dims: [-1] }, { name: "threads" data_type: TYPE_INT32 dims: [1] },
+  { name: "tokenizer_span" data_type: TYPE_INT64 dims: [2] }, { name: "pooling_span" data_type: TYPE_INT64 dims: [2] },
+  { name: "model_identity" data_type: TYPE_UINT8 dims: [16] }
 ]
 instance_group [{ kind: KIND_CPU count: 1 }]
 parameters { key: "model_name" value: { string_value: "toy" } }
@@ -32,6 +34,7 @@ parameters { key: "dimension" value: { string_value: "4" } }
 parameters { key: "max_seq_length" value: { string_value: "128" } }
 parameters { key: "normalizes" value: { string_value: "false" } }
 parameters { key: "precision" value: { string_value: "float32" } }
+parameters { key: "model_identity" value: { string_value: "000102030405060708090a0b0c0d0e0f" } }
 """
 
 MODEL = """
@@ -53,6 +56,9 @@ class TritonPythonModel:
             "truncated": np.broadcast_to(np.array([[True]]), (len(texts), 1)),  # read-only
             "input_ids": np.arange(3 * len(texts)).reshape(-1, 3),
             "threads": np.full((len(texts), 1), int(os.environ["OMP_NUM_THREADS"]), np.int32),
+            "tokenizer_span": np.zeros((len(texts), 2), np.int64),
+            "pooling_span": np.zeros((len(texts), 2), np.int64),
+            "model_identity": np.tile(np.arange(16, dtype=np.uint8), (len(texts), 1)),
         }
         asked = request.requested_output_names()
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name]) for name in asked])
