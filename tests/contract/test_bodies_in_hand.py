@@ -176,9 +176,7 @@ def test_as_many_token_ids_as_openai_takes(roomy: httpx.Client) -> None:
 
 MEASURE = """
     import asyncio, re, sys
-    import proxy.app
-from proxy.app import create_app
-from proxy.middleware.bodies_in_hand import BodiesInHand
+    from proxy.app import create_app
     from proxy.settings import Settings
     from tests.fakes.fake_embedder import FakeEmbedder
 
