@@ -30,7 +30,13 @@ reload: setup ## Export MODEL at PRECISION, and have the running service serve i
 	@$(BIN)/python -m runtime.reload
 
 test: setup-dev ## Run every test, those with a real Triton included
+ifdef TESTS
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(TESTS)
+else
+	@# Two at a time, but for those with a Triton of their own: it takes every core.
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 tests/unit tests/contract
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/integration
+endif
 
 test-compose: setup-dev ## Test the containers: build the images and run them; needs a Docker engine
 	$(BIN)/python -m pytest tests/compose

@@ -35,6 +35,15 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
+def multilingual_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """multilingual-e5-small, out of its package, in sentence-transformers layout."""
+    from export.source import locate, parse_source
+
+    source = parse_source("package:multilingual_e5_small", "main")
+    return locate(source, tmp_path_factory.mktemp("models") / source.name).folder
+
+
+@pytest.fixture(scope="session")
 def small_stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small stand-in model in sentence-transformers layout: BERT, a Unigram tokenizer, no Normalize module."""
     from export.stand_in import SMALL, write_stand_in

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -57,7 +58,6 @@ def stack(images: str, new_stack: NewStack) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def multilingual_model(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Served:
+def multilingual_model(stack: Stack, multilingual_folder: Path) -> Served:
     """For the tests of tests/integration that are run against the containers, too."""
-    unpacked = tmp_path_factory.mktemp("original") / "unpacked"
-    return Served(Doors(proxy=stack.url), load_sentence_transformer(MULTILINGUAL_MODEL, unpacked), MULTILINGUAL_MODEL)
+    return Served(Doors(proxy=stack.url), load_sentence_transformer(multilingual_folder), MULTILINGUAL_MODEL)

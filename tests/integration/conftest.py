@@ -119,39 +119,40 @@ class Served:
     model: str
 
 
-def load_sentence_transformer(model: str, unpacked: Path) -> Any:
-    """`unpacked`: as `locate` takes it."""
+def load_sentence_transformer(folder: Path) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    from export.source import locate, parse_source
-
-    return SentenceTransformer(str(locate(parse_source(model, "main"), unpacked).folder), device="cpu")
+    return SentenceTransformer(str(folder), device="cpu")
 
 
 @contextmanager
-def serving(model: str, build: Path) -> Iterator[Served]:
-    """In float32; every vector is computed, none remembered."""
+def serving(model: str, folder: Path, build: Path) -> Iterator[Served]:
+    """`model` in float32, and the original from `folder`; every vector is computed, none remembered."""
     with running_service(build, MODEL=model, PRECISION="float32", CACHE_MB="0") as service:
-        yield Served(service, load_sentence_transformer(model, build / "unpacked"), model)
+        yield Served(service, load_sentence_transformer(folder), model)
 
 
 @pytest.fixture(scope="session")
-def multilingual_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def multilingual_model(multilingual_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """multilingual-e5-small on its real weights: of the default model's shape and vocabulary, with a default prompt."""
-    with serving(MULTILINGUAL_MODEL, tmp_path_factory.mktemp("multilingual")) as served:
+    with serving(MULTILINGUAL_MODEL, multilingual_folder, tmp_path_factory.mktemp("multilingual")) as served:
         yield served
 
 
 @pytest.fixture(scope="session")
 def real_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """all-MiniLM-L6-v2 on its real weights: an English model with WordPiece tokens."""
-    with serving(REAL_MODEL, tmp_path_factory.mktemp("real")) as served:
+    from export.source import locate, parse_source
+
+    build = tmp_path_factory.mktemp("real")
+    folder = locate(parse_source(REAL_MODEL, "main"), build / "unpacked").folder
+    with serving(REAL_MODEL, folder, build) as served:
         yield served
 
 
 @pytest.fixture(scope="session")
 def stand_in(large_stand_in: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(str(large_stand_in), tmp_path_factory.mktemp("stand-in")) as served:
+    with serving(str(large_stand_in), large_stand_in, tmp_path_factory.mktemp("stand-in")) as served:
         yield served
 
 

