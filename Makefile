@@ -11,7 +11,7 @@ COMPOSE ?= docker compose
 RESTART ?= triton ml-inference
 export COMPOSE PYTHON
 
-.PHONY: help setup setup-dev run export reload search test test-compose check perf stand-in bench bench-quick bench-peers accuracy \
+.PHONY: help setup setup-dev run export reload search test test-chosen test-units test-triton test-compose check perf stand-in bench bench-quick bench-peers accuracy \
 	scaling chaos overload fuzz soak lock clean build up-ml restart-ml reload-ml logs-ml status-ml down-ml
 
 help: ## Show this help
@@ -29,14 +29,16 @@ reload: setup ## Export MODEL at PRECISION, and have the running service serve i
 	@$(BIN)/python -m export --if-needed
 	@$(BIN)/python -m runtime.reload
 
-test: setup-dev ## Run every test, those with a real Triton included
-ifdef TESTS
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(TESTS)
-else
-	@# Two at a time, but for those with a Triton of their own: it takes every core.
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 tests/unit tests/contract
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/integration
-endif
+test: setup-dev ## Run every test, those with a real Triton included; or TESTS=...
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target $(if $(TESTS),test-chosen,test-units test-triton)
+
+test-chosen test-units test-triton:
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_$@)
+
+# The two run side by side: a Triton waits for much, and the others use one core.
+PYTEST_test-chosen = $(TESTS)
+PYTEST_test-units = tests/unit tests/contract
+PYTEST_test-triton = tests/integration
 
 test-compose: setup-dev ## Test the containers: build the images and run them; needs a Docker engine
 	$(BIN)/python -m pytest tests/compose

@@ -40,6 +40,7 @@ def test_the_service_is_close_to_the_original(multilingual_model: Served, tmp_pa
     assert_close(answer["embeddings"], multilingual_model, texts, precision)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("model", ["real_model", "stand_in"])
 @pytest.mark.parametrize("precision", ["float16", "int8"])
 def test_the_exported_steps_are_close_to_the_original(
