@@ -18,10 +18,9 @@ TEXT = "health 확인"
 # The least cosine to the original's vector that an export must reach.
 MINIMUM_COSINE: dict[Precision, float] = {"float32": 0.9999, "float16": 0.9999, "int8": 0.95}
 
-# A check accepts so many times the error that the export saw, and rounding in any case. An int8 vector differs with
-# what is computed beside it: on two real models its error was up to 2.6 times that of the text alone. How near a wrong
-# text comes depends on the model, so one figure does not serve all: one word more is at 0.92 with all-MiniLM-L6-v2, and
-# at 0.977 with multilingual-e5-small, whose int8 gives 0.9992.
+# A check accepts so many times the error that the export saw, and rounding in any case: an int8 vector differs with
+# what is computed beside it. How near a wrong text comes depends on the model, so one figure does not serve all; a test
+# tries wrong texts on two real models.
 _ERROR_FACTOR = 5
 _ROUNDING_COSINE = 0.9999
 

@@ -22,7 +22,7 @@ EXACT_CHARACTERS = 4096
 _CHARACTERS_PER_TOKEN = 8
 _GROWTH = 8
 
-# Nothing larger is tokenized: at this length it takes 0.2 s and 100 MB.
+# Nothing larger is tokenized: time and memory grow with it.
 MAX_CHARACTERS = 262_144
 
 # Of the texts of a request that have no certain first window, all windows together.
