@@ -24,6 +24,7 @@ from proxy.embedding.admission import AdmittingEmbedder
 from proxy.embedding.base import Embedder
 from proxy.embedding.batching import BatchingEmbedder
 from proxy.embedding.cache import CachingEmbedder
+from proxy.embedding.deadline import DeadlineEmbedder
 from proxy.embedding.heartbeat import BEAT_SECONDS, Heartbeat
 from proxy.middleware.api_keys import ApiKeys
 from proxy.middleware.bodies_in_hand import BodiesInHand
@@ -79,7 +80,7 @@ def create_app(
     watch = ProcessWatch(settings.triton_url, cache.engine_ended) if cache else ProcessWatch(settings.triton_url)
     heartbeat = Heartbeat(embedder, watch, settings.deadline_seconds, beat_seconds)
     metrics.watch(heartbeat, admitting, cache)
-    embedder = MeteringEmbedder(embedder, metrics)
+    embedder = MeteringEmbedder(DeadlineEmbedder(embedder), metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:

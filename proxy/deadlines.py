@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from proxy.errors import DeadlineExceeded
 
@@ -12,14 +12,18 @@ if sys.version_info >= (3, 11):
 else:
     from async_timeout import timeout, timeout_at
 
-__all__ = ["timeout", "until"]
+__all__ = ["timeout", "within"]
+
+T = TypeVar("T")
 
 
-@asynccontextmanager
-async def until(deadline: float) -> AsyncIterator[None]:
-    """What is awaited inside ends at `deadline`, an instant on the event loop's clock. Raises `DeadlineExceeded`."""
+async def within(deadline: float, work: Awaitable[T]) -> T:
+    """The work's result; at `deadline`, an instant on the event loop's clock, it is cancelled.
+
+    Raises `DeadlineExceeded` then.
+    """
     try:
         async with timeout_at(deadline):
-            yield
+            return await work
     except asyncio.TimeoutError as error:
         raise DeadlineExceeded("The engine did not answer in time.") from error

@@ -1,8 +1,8 @@
 """Work for a client, which ends when the client hangs up."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
@@ -13,7 +13,7 @@ T = TypeVar("T")
 _LOOK_AFTER_SECONDS = 0.02
 
 
-async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+async def unless_disconnected(receive: Receive, work: Awaitable[T]) -> T:
     """The work's result; the request's body must have been read.
 
     Raises `ClientDisconnect`, with the work cancelled, when the client hangs up before the work is done.

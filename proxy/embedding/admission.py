@@ -1,7 +1,8 @@
 """Bounds the texts that are in hand at one time: what the service could not answer in time is refused at once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from functools import partial
 
 from proxy.embedding.base import AroundEmbedder, Embedder, Embeddings, Text, TruncationSide
 from proxy.errors import DeadlineExceeded, ServiceFull
@@ -48,23 +49,30 @@ class AdmittingEmbedder(AroundEmbedder):
             places = min(places, max(_FEWEST, int(self._speed * self._patience)))
         return max(0, places - self._in_hand)
 
-    async def embed(
+    def embed(
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
-    ) -> Embeddings:
-        """One vector for each text. Raises `ServiceFull` where no places are free for all of them."""
+    ) -> Awaitable[Embeddings]:
+        """One vector for each text. Raises `ServiceFull` at once where no places are free for all of them."""
         if len(texts) > self.free:
             raise ServiceFull(FULL)
+        work = asyncio.ensure_future(self._embedder.embed(texts, normalize, deadline, truncation))
         self._in_hand += len(texts)
-        before, begun = self._in_hand, asyncio.get_running_loop().time()
-        try:
-            answer = await self._embedder.embed(texts, normalize, deadline, truncation)
-        except DeadlineExceeded:
-            self._learn_timeout(before, begun)
-            raise
-        finally:
-            self._in_hand -= len(texts)
-        self._learn(before, begun)
-        return answer
+        now = asyncio.get_running_loop().time()
+        work.add_done_callback(partial(self._ended, len(texts), self._in_hand, now, deadline))
+        return work
+
+    def _ended(
+        self, texts: int, in_hand: int, begun: float, deadline: float, work: "asyncio.Future[Embeddings]"
+    ) -> None:
+        """Gives the places of so many texts back; `in_hand`: when they came, themselves counted."""
+        self._in_hand -= texts
+        if work.cancelled():  # its caller left, or had no more time
+            if asyncio.get_running_loop().time() >= deadline:
+                self._learn_timeout(in_hand, begun)
+        elif isinstance(error := work.exception(), DeadlineExceeded):
+            self._learn_timeout(in_hand, begun)
+        elif error is None:
+            self._learn(in_hand, begun)
 
     def _learn(self, texts: int, begun: float) -> None:
         """So many were in hand when the request came, and it took until now: about as long as all of them."""

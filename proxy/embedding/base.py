@@ -3,9 +3,9 @@
 The seam between HTTP and the engine. A cache or a scheduler goes here as one more `Embedder` around another.
 """
 
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,10 @@ class Embeddings:
         chosen = list(places)
         return Embeddings(self.vectors[chosen], self.token_counts[chosen], self.model)
 
+    def piece(self, start: int, end: int) -> "Embeddings":
+        """Those of the texts from `start` up to `end`, as views; without times."""
+        return Embeddings(self.vectors[start:end], self.token_counts[start:end], self.model)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tokens:
@@ -67,7 +71,8 @@ def join(parts: Sequence[Embeddings]) -> Embeddings:
 class Embedder(Protocol):
     """Embeds texts. A deadline is an instant on the event loop's clock (`loop.time()`), in seconds.
 
-    Each method that takes one raises a `proxy.errors.EmbeddingError`, and nothing else, when it cannot answer.
+    Each method that takes one raises a `proxy.errors.EmbeddingError`, and nothing else, when it cannot answer. What
+    `embed` and `tokenize` return is awaited once, at once; it may be a future that others resolve, and need no task.
     """
 
     async def open(self) -> None:
@@ -78,7 +83,7 @@ class Embedder(Protocol):
 
     def embed(
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
-    ) -> Coroutine[Any, Any, Embeddings]:
+    ) -> Awaitable[Embeddings]:
         """One vector for each of 1 or more texts: unit length, or as the model puts it out.
 
         The texts are all strings or all token ids.
@@ -91,7 +96,7 @@ class Embedder(Protocol):
         deadline: float,
         truncation: TruncationSide = "right",
         special_tokens: bool = False,
-    ) -> Coroutine[Any, Any, Tokens]:
+    ) -> Awaitable[Tokens]:
         """The token ids of 1 to 128 texts, with the special tokens or as `embed` takes them."""
         ...
 
@@ -102,23 +107,6 @@ class Embedder(Protocol):
     async def check(self, deadline: float) -> ServedModel:
         """Proves that a text sent now would be embedded, by embedding one: never from a cache."""
         ...
-
-
-class EngineWatch(Protocol):
-    """Tells whether the engine's process is still the one that it was."""
-
-    @property
-    def process(self) -> int | None:
-        """A number that stays the same for as long as one process surely runs; None while that is not known."""
-
-    async def connected(self, seconds: float) -> int | None:
-        """The process, of which somebody knows that it is there; waits at most so long to find out."""
-
-    async def open(self) -> None:
-        """Starts to watch; does not wait for the engine to be there."""
-
-    async def close(self) -> None:
-        """Watches no more."""
 
 
 class AroundEmbedder:
@@ -138,21 +126,21 @@ class AroundEmbedder:
         """Closes the embedder."""
         await self._embedder.close()
 
-    async def embed(
+    def embed(
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
-    ) -> Embeddings:
+    ) -> Awaitable[Embeddings]:
         """The embedder's own answer."""
-        return await self._embedder.embed(texts, normalize, deadline, truncation)
+        return self._embedder.embed(texts, normalize, deadline, truncation)
 
-    async def tokenize(
+    def tokenize(
         self,
         texts: Sequence[Text],
         deadline: float,
         truncation: TruncationSide = "right",
         special_tokens: bool = False,
-    ) -> Tokens:
+    ) -> Awaitable[Tokens]:
         """The embedder's own answer."""
-        return await self._embedder.tokenize(texts, deadline, truncation, special_tokens)
+        return self._embedder.tokenize(texts, deadline, truncation, special_tokens)
 
     async def model(self, deadline: float) -> ServedModel:
         """The embedder's own answer."""

@@ -7,9 +7,8 @@ that is under way, and for its own.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from proxy.deadlines import until
 from proxy.embedding.base import AroundEmbedder, Embedder, Embeddings, Text, Tokens, TruncationSide
 from proxy.embedding.callers import called_for
 from proxy.embedding.calls import MAX_CHARACTERS, Call, CallLimits, characters, fill, halves
@@ -49,19 +48,16 @@ class BatchingEmbedder(AroundEmbedder):
         self._short = False  # whether the last call had small requests and others
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def embed(
+    def embed(
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
-    ) -> Embeddings:
-        """One vector for each text. A caller that goes away takes its waiting texts along."""
-        max_tokens = (self._model or await self._first_model(deadline)).max_seq_length
-        request = PendingRequest(texts, normalize, deadline, truncation, self._costs, max_tokens)
+    ) -> Awaitable[Embeddings]:
+        """One vector for each text: a future, but before the model is known. Its cancellation takes the texts along."""
+        if self._model is None:
+            return self._embed_first(texts, normalize, deadline, truncation)
+        request = PendingRequest(texts, normalize, deadline, truncation, self._costs, self._model.max_seq_length)
         self._waiting[request] = None
         self._start_calls()
-        try:
-            async with until(deadline):
-                return await request.done
-        finally:
-            self._waiting.pop(request, None)
+        return request.done
 
     async def tokenize(
         self,
@@ -80,13 +76,18 @@ class BatchingEmbedder(AroundEmbedder):
         self._model = await self._embedder.check(deadline)
         return self._model
 
-    async def _first_model(self, deadline: float) -> ServedModel:
-        async with until(deadline), self._asking:
+    async def _embed_first(
+        self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide
+    ) -> Embeddings:
+        """As `embed`, after the model, whose limits are a call's, was asked for once."""
+        async with self._asking:
             if self._model is None:
                 self._model = await self._embedder.model(deadline)
-            return self._model
+        return await self.embed(texts, normalize, deadline, truncation)
 
     def _start_calls(self) -> None:
+        if len(self._under_way) == self._calls:
+            return
         self._drop_unwanted()
         while self._waiting and len(self._under_way) < self._calls:
             task = asyncio.create_task(self._run(self._next_call()))
@@ -174,7 +175,7 @@ class BatchingEmbedder(AroundEmbedder):
         self._costs.learn(texts, answer.token_counts)
         start = 0
         for request, places in call:
-            request.put(places, answer.rows(range(start, start + len(places))), answer.stages)
+            request.put(places, answer.piece(start, start + len(places)), answer.stages)
             start += len(places)
             if request.waiting and not request.done.done():
                 self._waiting.setdefault(request)

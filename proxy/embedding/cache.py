@@ -4,14 +4,14 @@ A vector is kept under the identity of the model that computed it. Those of the 
 that the engine's newest answer names, to a text or to a check. Where the engine was or went away, there is none.
 """
 
+import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import partial
 
 from cachetools import LRUCache
 
-from proxy.deadlines import until
 from proxy.embedding.base import AroundEmbedder, Embedder, Embeddings, Text, TruncationSide, join
 from proxy.embedding.flights import Flights
 from proxy.embedding.model import ServedModel
@@ -19,8 +19,6 @@ from proxy.embedding.stage_times import NO_TIMES
 from proxy.errors import EngineOverloaded, EngineUnavailable
 
 _Key = tuple[str, bool, TruncationSide, Text]  # identity, normalize, truncation, text
-
-T = TypeVar("T")
 
 # Of an entry beside its text and its vector: the key's tuple, the arrays' objects, the places in the cache's tables.
 _ENTRY_BYTES = 700
@@ -72,43 +70,35 @@ class CachingEmbedder(AroundEmbedder):
 
     async def check(self, deadline: float) -> ServedModel:
         """The embedder's own answer, whose model is the one that the cache answers with from now on."""
-        return await self._note(self._embedder.check(deadline), lambda model: model)
+        number = next(self._questions)
+        try:
+            model = await self._embedder.check(deadline)
+        except Exception as error:
+            self._note_failure(error, number)
+            raise
+        self._move_to(model, number)
+        return model
 
-    async def embed(
+    def embed(
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
-    ) -> Embeddings:
-        """One vector for each text, remembered or computed. Raises as the embedder does."""
+    ) -> Awaitable[Embeddings]:
+        """One vector for each text, remembered or computed: a future that is done where all are remembered."""
         model = self._current
         if model is None:
             self._misses += len(texts)
-            return await self._compute(texts, normalize, deadline, truncation)
+            return self._compute(texts, normalize, deadline, truncation)
         keys: list[_Key] = [(model.identity, normalize, truncation, text) for text in texts]
         found: dict[_Key, Embeddings] = {}
-        flying: list[_Key] = []
-        missing: list[_Key] = []
-        for key in dict.fromkeys(keys):
-            if (entry := self._vectors.get(key)) is not None:
+        for key in keys:
+            if key not in found and (entry := self._vectors.get(key)) is not None:
                 found[key] = entry[1]
-            else:
-                (flying if key in self._flights else missing).append(key)
-        self._hits += len(texts) - len(missing)
-        self._misses += len(missing)
-        passengers = self._flights.join(flying, deadline)
+        missing = [key for key in keys if key not in found]
         if missing:
-            passengers.append(self._flights.start(missing, deadline))
-        stages = NO_TIMES
-        try:
-            for passenger in passengers:
-                async with until(deadline):
-                    answer, rows = await passenger.answer()
-                if answer.model != model:  # another took its place meanwhile: what was found is of no use beside it
-                    return await self._compute(texts, normalize, deadline, truncation)
-                stages = max(stages, answer.stages, key=lambda each: each.total)  # they were under way at one time
-                found.update((key, answer.rows([row])) for key, row in zip(passenger.keys, rows, strict=True))
-        finally:
-            for passenger in passengers:
-                self._flights.leave(passenger)
-        return replace(join([found[key] for key in keys]), stages=stages)
+            return self._fly(model, keys, found, dict.fromkeys(missing), deadline)
+        self._hits += len(keys)
+        remembered: asyncio.Future[Embeddings] = asyncio.get_running_loop().create_future()
+        remembered.set_result(join([found[key] for key in keys]))
+        return remembered
 
     def missing(self, texts: Sequence[Text], normalize: bool) -> int:
         """How many of these texts, cut on the right, would be computed: neither remembered nor under way."""
@@ -118,36 +108,78 @@ class CachingEmbedder(AroundEmbedder):
         keys: set[_Key] = {(identity, normalize, "right", text) for text in texts}
         return sum(key not in self._vectors and key not in self._flights for key in keys)
 
-    async def _compute_keys(self, keys: Sequence[_Key], deadline: float) -> Embeddings:
+    async def _fly(
+        self,
+        model: ServedModel,
+        keys: Sequence[_Key],
+        found: dict[_Key, Embeddings],
+        wanted: Iterable[_Key],
+        deadline: float,
+    ) -> Embeddings:
+        """The vectors of `keys`, of which those of `wanted` are computed now, unless they are under way already."""
+        flying: list[_Key] = []
+        missing: list[_Key] = []
+        for key in wanted:
+            (flying if key in self._flights else missing).append(key)
+        self._hits += len(keys) - len(missing)
+        self._misses += len(missing)
+        passengers = self._flights.join(flying, deadline)
+        stages = NO_TIMES
+        try:
+            if missing:
+                passengers.append(self._flights.start(missing, deadline))
+            for passenger in passengers:
+                answer, rows = await passenger.answer()
+                if answer.model != model:  # another took its place meanwhile: what was found is of no use beside it
+                    _, normalize, truncation, _ = keys[0]
+                    return await self._compute([text for *_, text in keys], normalize, deadline, truncation)
+                stages = max(stages, answer.stages, key=lambda each: each.total)  # they were under way at one time
+                found.update((key, answer.rows([row])) for key, row in zip(passenger.keys, rows, strict=True))
+        finally:
+            for passenger in passengers:
+                self._flights.leave(passenger)
+        return replace(join([found[key] for key in keys]), stages=stages)
+
+    def _compute_keys(self, keys: Sequence[_Key], deadline: float) -> "asyncio.Future[Embeddings]":
         """The vectors of keys that differ in nothing but the text."""
         _, normalize, truncation, _ = keys[0]
-        return await self._compute([text for *_, text in keys], normalize, deadline, truncation)
+        return self._compute([text for *_, text in keys], normalize, deadline, truncation)
 
-    async def _compute(
+    def _compute(
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide
-    ) -> Embeddings:
+    ) -> "asyncio.Future[Embeddings]":
         """Asks the embedder, and remembers the answer under the model that gave it."""
-        asked = self._embedder.embed(texts, normalize, deadline, truncation)
-        answer = await self._note(asked, lambda answer: answer.model)
+        number = next(self._questions)
+        work = asyncio.ensure_future(self._embedder.embed(texts, normalize, deadline, truncation))
+        work.add_done_callback(partial(self._answered, number, texts, normalize, truncation))
+        return work
+
+    def _answered(
+        self,
+        number: int,
+        texts: Sequence[Text],
+        normalize: bool,
+        truncation: TruncationSide,
+        work: "asyncio.Future[Embeddings]",
+    ) -> None:
+        if work.cancelled():
+            return
+        if (error := work.exception()) is not None:
+            self._note_failure(error, number)
+            return
+        answer = work.result()
+        self._move_to(answer.model, number)
         for row, text in enumerate(texts):
             entry = (text, answer.rows([row]))  # a copy: a view of the answer would keep all of it
             if _entry_bytes(entry) <= self._vectors.maxsize:
                 self._vectors[(answer.model.identity, normalize, truncation, text)] = entry
-        return answer
 
-    async def _note(self, question: Awaitable[T], model_of: Callable[[T], ServedModel]) -> T:
-        """The answer to a question to the engine, whose model is the current one unless a later question has one."""
-        number = next(self._questions)
-        try:
-            answer = await question
-        except EngineOverloaded:  # it is there
-            raise
-        except EngineUnavailable:
+    def _note_failure(self, error: BaseException, number: int) -> None:
+        """Whether the engine is away, by what a question to it failed with."""
+        if isinstance(error, EngineUnavailable) and not isinstance(error, EngineOverloaded):
             self._move_to(None, number)
-            raise
-        self._move_to(model_of(answer), number)
-        return answer
 
     def _move_to(self, model: ServedModel | None, number: int) -> None:
+        """The engine's answer to a question is the current model, unless a later question has one."""
         if number > self._newest:
             self._newest, self._current = number, model

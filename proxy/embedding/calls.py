@@ -95,7 +95,7 @@ class _Filling:
             cost, size = request.costs[place], characters(request.texts[place])
             if taken >= at_least and (cost > tokens or size > self._characters):
                 break
-            self._taken.setdefault(request, []).append(request.waiting.pop())
+            self._taken.setdefault(request, []).append(request.take())
             taken += 1
             tokens -= cost
             self.left -= cost

@@ -6,14 +6,15 @@ longest of their deadlines, and is then their own. The fault of a joined text it
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from proxy.embedding.base import Embeddings, Text
 from proxy.errors import InvalidText
 
 Key = TypeVar("Key", bound=tuple[Any, ...])  # of a text, which is its last part
-Compute = Callable[[Sequence[Key], float], Coroutine[Any, Any, Embeddings]]  # keys, deadline
+Compute = Callable[[Sequence[Key], float], Awaitable[Embeddings]]  # keys, deadline
 
 
 class Passenger(Generic[Key]):
@@ -29,7 +30,7 @@ class Passenger(Generic[Key]):
         while True:
             flight = self.flight
             try:
-                embeddings = await asyncio.shield(flight.task)
+                embeddings = await asyncio.shield(flight.work)
             except Exception:
                 if self.flight is flight:  # nobody took over for it: the failure is its own
                     raise
@@ -40,10 +41,9 @@ class Passenger(Generic[Key]):
 class _Flight(Generic[Key]):
     """A computation under way, and the requests that wait for it."""
 
-    task: "asyncio.Task[Embeddings]"
-
-    def __init__(self, keys: Sequence[Key]) -> None:
+    def __init__(self, keys: Sequence[Key], work: "asyncio.Future[Embeddings]") -> None:
         self.rows = {key: row for row, key in enumerate(keys)}
+        self.work = work
         self.owners: dict[Passenger[Key], None] = {}  # it was started for them; in order of arrival, as the next
         self.joined: dict[Passenger[Key], None] = {}
 
@@ -51,20 +51,26 @@ class _Flight(Generic[Key]):
     def is_empty(self) -> bool:
         return not self.owners and not self.joined
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it failed: nobody may join it any more."""
+        return self.work.done() and (self.work.cancelled() or self.work.exception() is not None)
+
 
 class Flights(Generic[Key]):
     """All computations that are under way, by the keys of their texts."""
 
     def __init__(self, compute: Compute[Key]) -> None:
-        """`compute` answers a vector for each of the keys, in their order."""
+        """`compute` answers a vector for each of the keys, in their order; it may raise at once."""
         self._compute = compute
         self._flights: dict[Key, _Flight[Key]] = {}
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._flights
+        flight = self._flights.get(key)
+        return flight is not None and not flight.is_lost
 
     def start(self, keys: Sequence[Key], deadline: float) -> Passenger[Key]:
-        """Computes keys of which none is under way."""
+        """Computes keys of which none is under way. Raises what `compute` raises at once."""
         flight = self._start(keys, deadline)
         passenger = Passenger(flight, keys, deadline)
         flight.owners[passenger] = None
@@ -87,28 +93,22 @@ class Flights(Generic[Key]):
         flight = passenger.flight
         flight.owners.pop(passenger, None)
         flight.joined.pop(passenger, None)
-        if flight.is_empty and not flight.task.done():
-            flight.task.cancel()
+        if flight.is_empty and not flight.work.done():
+            flight.work.cancel()
             self._forget(flight)  # at once: nobody may join it any more
 
     def _start(self, keys: Sequence[Key], deadline: float) -> _Flight[Key]:
-        flight = _Flight(keys)
-        flight.task = asyncio.create_task(self._fly(flight, keys, deadline))
-        flight.task.add_done_callback(_see)
+        flight = _Flight(keys, asyncio.ensure_future(self._compute(keys, deadline)))
+        # Before any passenger's: a failure has been dealt with when they go on.
+        flight.work.add_done_callback(partial(self._ended, flight))
         for key in keys:
             self._flights[key] = flight
         return flight
 
-    async def _fly(self, flight: _Flight[Key], keys: Sequence[Key], deadline: float) -> Embeddings:
-        """Computes; its passengers go on after the failure has been dealt with, and nobody joins what is over."""
-        try:
-            return await self._compute(keys, deadline)
-        except Exception as error:
-            self._forget(flight)
+    def _ended(self, flight: _Flight[Key], work: "asyncio.Future[Embeddings]") -> None:
+        self._forget(flight)
+        if not work.cancelled() and isinstance(error := work.exception(), Exception):
             self._take_over(flight, error)
-            raise
-        finally:
-            self._forget(flight)
 
     def _take_over(self, flight: _Flight[Key], error: Exception) -> None:
         """One new computation for the requests that joined one which failed by no fault of their texts."""
@@ -120,7 +120,12 @@ class Flights(Generic[Key]):
         keys = dict.fromkeys(key for passenger in left for key in passenger.keys)
         if not keys:
             return
-        successor = self._start(list(keys), max(passenger.deadline for passenger in left))
+        try:
+            successor = self._start(list(keys), max(passenger.deadline for passenger in left))
+        except Exception as error:
+            failed: asyncio.Future[Embeddings] = asyncio.get_running_loop().create_future()
+            failed.set_exception(error)
+            successor = _Flight(list(keys), failed)
         for passenger in left:
             del flight.joined[passenger]
             passenger.flight = successor
@@ -130,12 +135,6 @@ class Flights(Generic[Key]):
         for key in flight.rows:
             if self._flights.get(key) is flight:
                 del self._flights[key]
-
-
-def _see(task: "asyncio.Task[Embeddings]") -> None:
-    """Nobody may be left to wait for the failure: that is no reason for a warning."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _keys_at_fault(flight: _Flight[Key], error: Exception) -> set[Key]:

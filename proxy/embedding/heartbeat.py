@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
+from typing import Protocol
 
 from proxy.deadlines import timeout
-from proxy.embedding.base import Embedder, EngineWatch
+from proxy.embedding.base import Embedder
 from proxy.embedding.model import ServedModel
 from proxy.errors import EmbeddingError, EngineFailed, EngineUnavailable
 
@@ -18,6 +19,17 @@ _FRESH_SECONDS = 3.0  # after which an outcome says nothing any more: a check th
 # Of a question that meets no outcome which holds, for the check that it calls for. A health check is to be quick.
 _PATIENCE_SECONDS = 0.05
 _CONNECT_SECONDS = 0.5  # to an engine that has just answered
+
+
+class EngineWatch(Protocol):
+    """Tells whether the engine's process is still the one that it was."""
+
+    @property
+    def process(self) -> int | None:
+        """A number that stays the same for as long as one process surely runs; None while that is not known."""
+
+    async def connected(self, seconds: float) -> int | None:
+        """The process, of which somebody knows that it is there; waits at most so long to find out."""
 
 
 @dataclass(frozen=True)

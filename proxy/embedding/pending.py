@@ -43,10 +43,11 @@ class PendingRequest:
         # Shortest last, where they are taken from first: texts of a call are then of about equal length.
         self.waiting = sorted(range(len(texts)), key=self._size, reverse=True)
         self.done: asyncio.Future[Embeddings] = asyncio.get_running_loop().create_future()
-        self._missing = set(range(len(texts)))
         self._stages = NO_TIMES
         self._idle_since = time.perf_counter()
-        self._parts: list[tuple[Sequence[int], Embeddings]] = []  # places, and what came back for them
+        self._answers: dict[str, _Answers] = {}  # by the model's identity; mostly of one alone
+        self._under_way: set[int] = set()
+        self._newest_goes_on = True  # whether the model of the newest answer is expected to answer next
 
     @property
     def group(self) -> Group:
@@ -62,6 +63,12 @@ class PendingRequest:
         """Whether anybody still waits for the answer."""
         return self.deadline > now and not self.done.done()
 
+    def take(self) -> int:
+        """The place of the shortest text that waits, which goes into a call."""
+        place = self.waiting.pop()
+        self._under_way.add(place)
+        return place
+
     def begin(self) -> None:
         """Some of its texts are under way: ends the time that they waited."""
         now = time.perf_counter()
@@ -71,24 +78,29 @@ class PendingRequest:
     def put(self, places: Sequence[int], answer: Embeddings, stages: StageTimes) -> None:
         """Takes the vectors of some of its texts, and the times of the call that they came with.
 
-        Vectors of another model than this answer's are dropped, and their texts wait again.
+        The request ends with all of one model's vectors. What comes of two models is kept of both, and what one of them
+        has not answered is asked for again.
         """
         if self.done.done():
             return
         self._stages += stages
         self._idle_since = time.perf_counter()
-        again = [part for part in self._parts if part[1].model != answer.model]
-        for others, _ in again:
-            self.waiting.extend(others)
-            self._missing.update(others)
-        if again:
-            self.waiting.sort(key=self._size, reverse=True)
-        self._parts = [part for part in self._parts if part[1].model == answer.model] + [(places, answer)]
-        self._missing.difference_update(places)
-        if not self._missing:
-            order = np.argsort([place for places, _ in self._parts for place in places])
-            joined = join([part for _, part in self._parts]).rows(order)
-            self.done.set_result(replace(joined, stages=self._stages))
+        self._under_way.difference_update(places)
+        answers = self._answers.setdefault(answer.model.identity, _Answers())
+        is_news = answers.put(places, answer)
+        if len(answers.places) == len(self.texts):
+            self.done.set_result(replace(answers.joined(), stages=self._stages))
+        elif len(self._answers) > 1:
+            self._newest_goes_on ^= not is_news
+            self._wait_for(answers if self._newest_goes_on else self._other_than(answers))
+
+    def _other_than(self, newest: "_Answers") -> "_Answers":
+        return max((each for each in self._answers.values() if each is not newest), key=lambda each: len(each.places))
+
+    def _wait_for(self, answers: "_Answers") -> None:
+        """What waits is what a model that answers some of the texts has not answered."""
+        left = set(range(len(self.texts))) - answers.places - self._under_way
+        self.waiting = sorted(left, key=self._size, reverse=True)
 
     def fail(self, error: EmbeddingError) -> None:
         """Ends the request; its waiting texts are not sent."""
@@ -98,3 +110,26 @@ class PendingRequest:
 
     def _size(self, place: int) -> tuple[int, int]:
         return self.costs[place], len(self.texts[place])
+
+
+class _Answers:
+    """One model's vectors of a request's texts."""
+
+    def __init__(self) -> None:
+        self.places: set[int] = set()
+        self._parts: list[tuple[Sequence[int], Embeddings]] = []
+
+    def put(self, places: Sequence[int], answer: Embeddings) -> bool:
+        """Takes those of some texts that it does not have; returns whether there are any."""
+        rows = [row for row, place in enumerate(places) if place not in self.places]
+        if len(rows) < len(places):
+            places, answer = [places[row] for row in rows], answer.rows(rows)
+        self.places.update(places)
+        self._parts.append((places, answer))
+        return bool(rows)
+
+    def joined(self) -> Embeddings:
+        """All, in the order of the texts."""
+        joined = join([answer for _, answer in self._parts])
+        order = [place for places, _ in self._parts for place in places]
+        return joined if len(order) == 1 else joined.rows(np.argsort(order))

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from proxy.deadlines import until
 from proxy.embedding.base import Embedder, Text, Tokens, TruncationSide
 from proxy.embedding.calls import MAX_CHARACTERS, characters
 
@@ -20,18 +19,17 @@ async def tokenize_in_parts(
 ) -> Tokens:
     """As `embedder.tokenize`, for texts of any length; `turn` is held for one part at a time. Raises `EmbeddingError`.
 
-    Where another model comes in the middle, it begins again with that one, until the deadline.
+    Where another model comes in the middle, it begins again with that one, until it is cancelled.
     """
     parts: list[Tokens] = []
-    async with until(deadline):
-        left = list(_parts(texts))
-        while left:
-            async with turn:
-                part = await embedder.tokenize(left[0], deadline, truncation, special_tokens)
-            if parts and part.model != parts[0].model:
-                parts, left = [], list(_parts(texts))
-            else:
-                parts, left = [*parts, part], left[1:]
+    left = list(_parts(texts))
+    while left:
+        async with turn:
+            part = await embedder.tokenize(left[0], deadline, truncation, special_tokens)
+        if parts and part.model != parts[0].model:
+            parts, left = [], list(_parts(texts))
+        else:
+            parts, left = [*parts, part], left[1:]
     ids = [row for part in parts for row in part.ids]
     return Tokens(ids, np.concatenate([part.token_counts for part in parts]), parts[0].model)
 

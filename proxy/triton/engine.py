@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from proxy.deadlines import until
+from proxy.deadlines import within
 from proxy.embedding.base import Embeddings, Text, Tokens, TruncationSide
 from proxy.embedding.canary import DEFAULT_TEXT
 from proxy.embedding.model import ServedModel
@@ -52,20 +52,7 @@ class TritonEmbedder:
         self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
     ) -> Embeddings:
         """One float32 vector for each text, by one request to Triton. Raises `EmbeddingError`."""
-        output = "normalized_embedding" if normalize else "embedding"
-        async with until(deadline):
-            if self._expected_model_name:
-                self._accept(await self._latest_or_read())  # refused before anything is computed
-            for _ in range(_MAX_ATTEMPTS):
-                begun = time.perf_counter()  # the event loop's clock has milliseconds
-                inferred = await self._client.infer(texts, output, truncation)
-                seconds = time.perf_counter() - begun
-                model = self._models.get(inferred.identity) or await self._find(inferred.identity)
-                if model is not None:  # else it is gone before it was known: the one in its place answers next
-                    self._latest = model
-                    self._accept(model)
-                    return _check(inferred, len(texts), model, seconds)
-        raise EngineUnavailable(_CHANGED)
+        return await within(deadline, self._embed(texts, normalize, truncation))
 
     async def tokenize(
         self,
@@ -75,36 +62,54 @@ class TritonEmbedder:
         special_tokens: bool = False,
     ) -> Tokens:
         """The token ids of each text, by one request to the ensemble's tokenizer. Raises `EmbeddingError`."""
-        async with until(deadline):
-            asked = await self._latest_or_read()
-            for attempt in range(_MAX_READINGS):
-                self._accept(asked)
-                try:
-                    tokenized = await self._client.tokenize(texts, truncation, special_tokens, asked.tokenizer_version)
-                except EngineUnavailable:  # its version may be gone, or another Triton was asked
-                    if attempt >= _MAX_ATTEMPTS:
-                        raise
-                    asked = await self._read_model()
-                    continue
-                model = self._models.get(tokenized.identity)
-                if model is not None:
-                    self._accept(model)
-                    return _check_tokens(tokenized, len(texts), model)
-                asked = await self._read_model()
-        raise EngineUnavailable(_CHANGED)
+        return await within(deadline, self._tokenize(texts, truncation, special_tokens))
 
     async def model(self, deadline: float) -> ServedModel:
         """The model as Triton says now, whether it is the expected one or not. Raises `EmbeddingError`."""
-        async with until(deadline):
-            return await self._read_model()
+        return await within(deadline, self._read_model())
 
     async def check(self, deadline: float) -> ServedModel:
         """Embeds the model's canary through the whole ensemble, and compares the vector. Raises `EmbeddingError`."""
-        async with until(deadline):
-            canary = (self._latest or await self._read_model()).canary
+        return await within(deadline, self._check())
+
+    async def _embed(self, texts: Sequence[Text], normalize: bool, truncation: TruncationSide) -> Embeddings:
+        output = "normalized_embedding" if normalize else "embedding"
+        if self._expected_model_name:
+            self._accept(await self._latest_or_read())  # refused before anything is computed
+        for _ in range(_MAX_ATTEMPTS):
+            begun = time.perf_counter()  # the event loop's clock has milliseconds
+            inferred = await self._client.infer(texts, output, truncation)
+            seconds = time.perf_counter() - begun
+            model = self._models.get(inferred.identity) or await self._find(inferred.identity)
+            if model is not None:  # else it is gone before it was known: the one in its place answers next
+                self._latest = model
+                self._accept(model)
+                return _checked(inferred, len(texts), model, seconds)
+        raise EngineUnavailable(_CHANGED)
+
+    async def _tokenize(self, texts: Sequence[Text], truncation: TruncationSide, special_tokens: bool) -> Tokens:
+        asked = await self._latest_or_read()
+        for attempt in range(_MAX_READINGS):
+            self._accept(asked)
+            try:
+                tokenized = await self._client.tokenize(texts, truncation, special_tokens, asked.tokenizer_version)
+            except EngineUnavailable:  # its version may be gone, or another Triton was asked
+                if attempt >= _MAX_ATTEMPTS:
+                    raise
+                asked = await self._read_model()
+                continue
+            model = self._models.get(tokenized.identity)
+            if model is not None:
+                self._accept(model)
+                return _checked_tokens(tokenized, len(texts), model)
+            asked = await self._read_model()
+        raise EngineUnavailable(_CHANGED)
+
+    async def _check(self) -> ServedModel:
+        canary = (self._latest or await self._read_model()).canary
         for _ in range(_MAX_ATTEMPTS):
             text = canary.text if canary else DEFAULT_TEXT
-            answer = await self.embed([text], normalize=True, deadline=deadline)
+            answer = await self._embed([text], normalize=True, truncation="right")
             canary = answer.model.canary
             if canary is None:
                 return answer.model
@@ -146,7 +151,7 @@ class TritonEmbedder:
             raise UnexpectedModel(f"The engine serves {model.name!r}, and {self._expected_model_name!r} is expected.")
 
 
-def _check(inference: Inference, count: int, model: ServedModel, seconds: float) -> Embeddings:
+def _checked(inference: Inference, count: int, model: ServedModel, seconds: float) -> Embeddings:
     """An answer must be what the configuration says, or something is mixed up that must not reach a database."""
     vectors, token_counts = inference.vectors, inference.token_counts
     if vectors.dtype != np.float32:
@@ -157,18 +162,18 @@ def _check(inference: Inference, count: int, model: ServedModel, seconds: float)
     if not np.isfinite(vectors).all():
         raise EngineFailed("The engine answered with a vector that has components which are not numbers.")
     stages = of_call(seconds, inference.tokenizer_span, inference.pooling_span)
-    return Embeddings(vectors, _check_counts(token_counts, count), model, stages)
+    return Embeddings(vectors, _checked_counts(token_counts, count), model, stages)
 
 
-def _check_tokens(tokenized: Tokenization, count: int, model: ServedModel) -> Tokens:
+def _checked_tokens(tokenized: Tokenization, count: int, model: ServedModel) -> Tokens:
     ids, mask = tokenized.input_ids, tokenized.attention_mask
     if not (ids.dtype == mask.dtype == np.int64 and ids.ndim == 2 and ids.shape == mask.shape and len(ids) == count):
         raise EngineFailed("The engine's token ids are not one list of whole numbers for each text.")
     rows = [row[seen == 1] for row, seen in zip(ids, mask, strict=True)]
-    return Tokens(rows, _check_counts(tokenized.token_counts, count), model)
+    return Tokens(rows, _checked_counts(tokenized.token_counts, count), model)
 
 
-def _check_counts(token_counts: NDArray[Any], count: int) -> NDArray[np.int32]:
+def _checked_counts(token_counts: NDArray[Any], count: int) -> NDArray[np.int32]:
     if token_counts.dtype != np.int32 or token_counts.shape != (count, 1):
         raise EngineFailed("The engine's token counts are not one whole number for each text.")
     return token_counts.reshape(-1)

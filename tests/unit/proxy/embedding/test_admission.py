@@ -9,6 +9,7 @@ from proxy.contract import MAX_TEXTS
 from proxy.embedding.admission import AdmittingEmbedder
 from proxy.embedding.base import Embeddings
 from proxy.embedding.batching import BatchingEmbedder
+from proxy.embedding.deadline import DeadlineEmbedder
 from proxy.errors import DeadlineExceeded, EngineFailed, ServiceFull
 from tests.fakes.fake_embedder import encode
 from tests.fakes.slow_embedder import SlowEmbedder
@@ -18,7 +19,7 @@ PLACES = 10
 
 def ask(admitting: AdmittingEmbedder, *texts: str, seconds: float = 10) -> "asyncio.Task[Embeddings]":
     deadline = asyncio.get_running_loop().time() + seconds
-    return asyncio.create_task(admitting.embed(texts, True, deadline))
+    return asyncio.create_task(DeadlineEmbedder(admitting).embed(texts, True, deadline))
 
 
 async def turn() -> None:

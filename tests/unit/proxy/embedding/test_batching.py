@@ -1,12 +1,19 @@
 """Joining what waits into calls of bounded size."""
 
 import asyncio
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from proxy.embedding.base import Embeddings, Text, TruncationSide
 from proxy.embedding.batching import BatchingEmbedder
+from proxy.embedding.deadline import DeadlineEmbedder
+from proxy.embedding.model import ServedModel
 from proxy.errors import DeadlineExceeded, EngineFailed, EngineUnavailable
 from tests.fakes.fake_embedder import MODEL, encode
 from tests.fakes.slow_embedder import SlowEmbedder
@@ -25,7 +32,7 @@ async def turn() -> None:
 
 
 def ask(batching: BatchingEmbedder, *texts: str, normalize: bool = True) -> "asyncio.Task[Embeddings]":
-    return asyncio.create_task(batching.embed(texts, normalize, soon()))
+    return asyncio.create_task(DeadlineEmbedder(batching).embed(texts, normalize, soon()))
 
 
 def assert_vectors(answer: Embeddings, *texts: str, normalize: bool = True) -> None:
@@ -140,7 +147,7 @@ async def test_another_side_of_truncation_and_token_ids_are_other_calls() -> Non
     asked: list[tuple[list[Text], TruncationSide]] = [
         (["a"], "right"), (["a"], "left"), ([(1, 2)], "right"), (["b"], "right"), ([(1,), (3,)], "right"),
     ]  # fmt: skip
-    tasks = [asyncio.create_task(batching.embed(texts, True, soon(), side)) for texts, side in asked]
+    tasks = [asyncio.create_task(DeadlineEmbedder(batching).embed(texts, True, soon(), side)) for texts, side in asked]
     await turn()
     engine.release()
     await first
@@ -177,7 +184,7 @@ async def test_a_deadline_ends_the_wait_and_takes_the_texts_along() -> None:
     first = ask(batching, "first")
     await turn()
     with pytest.raises(DeadlineExceeded):
-        await batching.embed(["late"], True, asyncio.get_running_loop().time() + 0.01)
+        await DeadlineEmbedder(batching).embed(["late"], True, asyncio.get_running_loop().time() + 0.01)
     gone = ask(batching, "gone")
     await turn()
     gone.cancel()
@@ -192,7 +199,7 @@ async def test_what_is_overdue_is_not_asked_even_before_its_caller_noticed() -> 
     engine = SlowEmbedder(held=False)
     batching = BatchingEmbedder(engine, calls=1, tokens=TOKENS)
     with pytest.raises(DeadlineExceeded):
-        await batching.embed(["overdue"], True, asyncio.get_running_loop().time())
+        await DeadlineEmbedder(batching).embed(["overdue"], True, asyncio.get_running_loop().time())
     await turn()
     assert engine.calls == []
     assert_vectors(await ask(batching, "next"), "next")
@@ -213,3 +220,43 @@ async def test_pieces_of_two_models_are_never_put_together() -> None:
     asked_again = [text for call in engine.calls[1:] for text in call]
     assert sorted(asked_again) == sorted(texts), "all of it by the second model, and none of it twice"
     assert set(of_the_first_model) < set(asked_again)
+
+
+def in_turn(models: Sequence[ServedModel], chance: random.Random | None = None) -> Iterator[ServedModel]:
+    """Whose answer is next, as a balancer deals out requests: one after the other, or at random."""
+    for number in itertools.count():
+        yield models[number % len(models)] if chance is None else chance.choice(models)
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+@pytest.mark.parametrize("chance", [None, random.Random(1), random.Random(2)], ids=["in turn", "random", "random too"])
+async def test_a_large_request_over_two_models_needs_not_many_times_its_calls(
+    calls: int, chance: random.Random | None
+) -> None:
+    models = (MODEL, replace(MODEL, name="another", identity=32 * "f"))
+    engine = AlternatingEmbedder(in_turn(models, chance))
+    texts = [f"text {number}" for number in range(200)]
+    answer = await ask(BatchingEmbedder(engine, calls, TOKENS), *texts)
+    np.testing.assert_array_equal(answer.vectors, signed(texts, answer.model))
+    pieces = len(texts) * 5 / TOKENS
+    assert len(engine.calls) < 4 * pieces
+
+
+def signed(texts: Sequence[Text], model: ServedModel) -> NDArray[np.float32]:
+    """The second model's vectors are the first one's the other way round."""
+    return encode(texts, True) * np.float32(1 if model == MODEL else -1)
+
+
+class AlternatingEmbedder(SlowEmbedder):
+    """Each answer is of the next of some models."""
+
+    def __init__(self, models: Iterator[ServedModel]) -> None:
+        super().__init__(held=False)
+        self._models = models
+
+    async def embed(
+        self, texts: Sequence[Text], normalize: bool, deadline: float, truncation: TruncationSide = "right"
+    ) -> Embeddings:
+        answer = await super().embed(texts, normalize, deadline, truncation)
+        model = next(self._models)
+        return replace(answer, vectors=signed(texts, model), model=model)

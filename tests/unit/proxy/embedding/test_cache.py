@@ -7,6 +7,7 @@ import pytest
 
 from proxy.embedding.base import Embeddings, Text, TruncationSide
 from proxy.embedding.cache import CachingEmbedder
+from proxy.embedding.deadline import DeadlineEmbedder
 from proxy.errors import (
     DeadlineExceeded,
     EmbeddingError,
@@ -40,7 +41,7 @@ class Setting:
 
     async def embed(self, *texts: str, normalize: bool = True, seconds: float = 10) -> Embeddings:
         deadline = asyncio.get_running_loop().time() + seconds
-        answer = await self.cache.embed(texts, normalize, deadline)
+        answer = await DeadlineEmbedder(self.cache).embed(texts, normalize, deadline)
         np.testing.assert_array_equal(answer.vectors, encode(texts, normalize))
         return answer
 

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.embedding.base import Embeddings, Text, TruncationSide
 from proxy.embedding.batching import BatchingEmbedder
+from proxy.embedding.deadline import DeadlineEmbedder
 from tests.fakes.fake_embedder import MODEL, encode
 from tests.fakes.slow_embedder import SlowEmbedder
 from tests.waiting import until
@@ -22,7 +23,7 @@ def soon() -> float:
 def ask(
     batching: BatchingEmbedder, *texts: Text, normalize: bool = True, truncation: TruncationSide = "right"
 ) -> "asyncio.Task[Embeddings]":
-    return asyncio.create_task(batching.embed(texts, normalize, soon(), truncation))
+    return asyncio.create_task(DeadlineEmbedder(batching).embed(texts, normalize, soon(), truncation))
 
 
 class SteppedEmbedder(SlowEmbedder):

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.embedding.base import Embeddings, Text
 from proxy.embedding.batching import BatchingEmbedder
+from proxy.embedding.deadline import DeadlineEmbedder
 from proxy.errors import DeadlineExceeded, EngineFailed, InvalidText
 from tests.fakes.fake_embedder import encode
 from tests.fakes.slow_embedder import SlowEmbedder
@@ -20,7 +21,7 @@ def soon() -> float:
 
 
 def ask(batching: BatchingEmbedder, *texts: Text) -> "asyncio.Task[Embeddings]":
-    return asyncio.create_task(batching.embed(texts, True, soon()))
+    return asyncio.create_task(DeadlineEmbedder(batching).embed(texts, True, soon()))
 
 
 def invalid(text: Text, named: bool = True) -> InvalidText:
@@ -97,7 +98,7 @@ async def test_requests_that_nobody_waits_for_are_not_sent_again() -> None:
     await until(lambda: len(engine.calls) == 1)
     loop = asyncio.get_running_loop()
     tasks = [ask(batching, "gone"), ask(batching, "bad"), ask(batching, "stays")]
-    late = asyncio.create_task(batching.embed(["late"], True, loop.time() + 0.05))
+    late = asyncio.create_task(DeadlineEmbedder(batching).embed(["late"], True, loop.time() + 0.05))
     await asyncio.sleep(0)
     engine.release()
     await first
@@ -134,7 +135,7 @@ async def test_an_error_in_putting_together_leaves_nobody_hanging(monkeypatch: p
         raise IndexError("a bug")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Embeddings, "rows", broken)
+        patch.setattr(Embeddings, "piece", broken)
         with pytest.raises(EngineFailed):
             await asyncio.wait_for(ask(batching, "a"), 5)
     await asyncio.wait_for(ask(batching, "b"), 5)

@@ -9,6 +9,7 @@ import pytest
 from proxy.embedding.base import Text, Tokens, TruncationSide
 from proxy.embedding.batching import BatchingEmbedder
 from proxy.embedding.calls import MAX_CHARACTERS
+from proxy.embedding.deadline import DeadlineEmbedder
 from proxy.errors import DeadlineExceeded
 from tests.fakes.fake_embedder import tokenize
 from tests.fakes.slow_embedder import SlowEmbedder
@@ -84,6 +85,7 @@ async def test_parts_of_two_models_are_never_put_together() -> None:
 
 async def test_a_deadline_ends_it_between_parts() -> None:
     engine = CountingEmbedder()
+    embedder = DeadlineEmbedder(BatchingEmbedder(engine, calls=1, tokens=512))
     with pytest.raises(DeadlineExceeded):
-        await BatchingEmbedder(engine, calls=1, tokens=512).tokenize(LONG, asyncio.get_running_loop().time())
+        await embedder.tokenize(LONG, asyncio.get_running_loop().time())
     assert len(engine.tokenized) <= 1

@@ -43,7 +43,7 @@ async def test_the_engine_tells_the_time_of_each_step(embedder: TritonEmbedder) 
 async def test_a_request_that_shares_a_call_has_its_times_and_its_own_wait() -> None:
     engine = TimedEmbedder()
     batching = BatchingEmbedder(engine, calls=1, tokens=64)
-    asked = [asyncio.create_task(batching.embed([text], True, soon())) for text in ("a", "b", "c")]
+    asked = [asyncio.ensure_future(batching.embed([text], True, soon())) for text in ("a", "b", "c")]
     await until(lambda: engine.calls == [["a"]])
     engine.release()
     first, *others = [answer.stages for answer in await asyncio.gather(*asked)]
