@@ -37,6 +37,10 @@ class Embeddings:
         chosen = list(places)
         return Embeddings(self.vectors[chosen], self.token_counts[chosen], self.model)
 
+    def in_times(self, stages: StageTimes) -> "Embeddings":
+        """The same, and where the time of their computation went."""
+        return Embeddings(self.vectors, self.token_counts, self.model, stages)
+
     def piece(self, start: int, end: int) -> "Embeddings":
         """Those of the texts from `start` up to `end`, as views; without times."""
         return Embeddings(self.vectors[start:end], self.token_counts[start:end], self.model)

@@ -7,7 +7,7 @@ that the engine's newest answer names, to a text or to a check. Where the engine
 import asyncio
 import itertools
 from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from cachetools import LRUCache
@@ -138,7 +138,7 @@ class CachingEmbedder(AroundEmbedder):
         finally:
             for passenger in passengers:
                 self._flights.leave(passenger)
-        return replace(join([found[key] for key in keys]), stages=stages)
+        return join([found[key] for key in keys]).in_times(stages)
 
     def _compute_keys(self, keys: Sequence[_Key], deadline: float) -> "asyncio.Future[Embeddings]":
         """The vectors of keys that differ in nothing but the text."""

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -89,7 +88,7 @@ class PendingRequest:
         answers = self._answers.setdefault(answer.model.identity, _Answers())
         is_news = answers.put(places, answer)
         if len(answers.places) == len(self.texts):
-            self.done.set_result(replace(answers.joined(), stages=self._stages))
+            self.done.set_result(answers.joined().in_times(self._stages))
         elif len(self._answers) > 1:
             self._newest_goes_on ^= not is_news
             self._wait_for(answers if self._newest_goes_on else self._other_than(answers))
