@@ -11,11 +11,11 @@ COMPOSE ?= docker compose
 RESTART ?= triton ml-inference
 export COMPOSE PYTHON
 
-.PHONY: help setup setup-dev run export reload search test test-chosen test-units test-triton test-compose check perf stand-in bench bench-quick bench-peers accuracy \
-	scaling chaos overload fuzz soak lock clean build up-ml restart-ml reload-ml logs-ml status-ml down-ml
+.PHONY: help setup setup-dev run export reload search test test-chosen test-units test-triton test-compose check perf stand-in bench bench-quick bench-peers \
+	where-time-goes accuracy scaling chaos overload fuzz soak lock clean build up-ml restart-ml reload-ml logs-ml status-ml down-ml
 
 help: ## Show this help
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '%-12s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
 
 run: setup ## Set up, export the model where it is not there yet, start Triton and the proxy
 	@exec $(BIN)/python -m runtime
@@ -74,6 +74,9 @@ bench-quick: setup-dev ## The same in short on the stand-in alone; writes build/
 
 bench-peers: ## Install infinity into an environment of its own, for `make bench`
 	@$(PYTHON) -m bench.peers
+
+where-time-goes: setup-dev ## Show where a query's time goes, part by part; writes docs/architecture.md and docs/benchmarks/
+	@$(BIN)/python -m bench.where
 
 accuracy: setup-dev ## Compare each precision with sentence-transformers on real weights; writes docs/benchmarks/
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m bench.accuracy

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,18 @@ from runtime.cores import available_cores
 class BareForward:
     """A process that holds one model; idle between the calls to `seconds`."""
 
-    def __init__(self, repository: Path) -> None:
-        command = [sys.executable, "-m", "bench.forward", str(repository)]
+    def __init__(
+        self, repository: Path, module: str = "bench.forward", environment: Mapping[str, str] | None = None
+    ) -> None:
+        """`environment`: this process's where it is None."""
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            [sys.executable, "-m", module, str(repository)],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
     def seconds(self, texts: Sequence[str], period: float) -> list[float]:
@@ -30,9 +38,16 @@ class BareForward:
 
         Raises `RuntimeError` where the process ended.
         """
+        return self.ask({"texts": list(texts), "period": period})
+
+    def ask(self, task: dict[str, Any]) -> list[float]:
+        """The module's answer to a task.
+
+        Raises `RuntimeError` where the process ended.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"texts": list(texts), "period": period}) + "\n")
+        self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:

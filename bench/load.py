@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from bench.services import ROOT, Service
@@ -36,9 +37,10 @@ function request()
 end
 function done(summary, latency)
   local e = summary.errors
-  io.write(string.format('RESULT {"requests": %%d, "seconds": %%f, "errors": %%d, "p50": %%f, "p99": %%f}\\n',
+  local form = 'RESULT {"requests": %%d, "seconds": %%f, "errors": %%d, "mean": %%f, "p50": %%f, "p99": %%f}\\n'
+  io.write(string.format(form,
     summary.requests, summary.duration / 1e6, e.connect + e.read + e.write + e.status + e.timeout,
-    latency:percentile(50) / 1e6, latency:percentile(99) / 1e6))
+    latency.mean / 1e6, latency:percentile(50) / 1e6, latency:percentile(99) / 1e6))
 end
 """
 
@@ -49,11 +51,12 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True)
 class Load:
-    """What came of one run. `p50` and `p99` are seconds."""
+    """What came of one run. `mean`, `p50` and `p99` are seconds of a request."""
 
     requests: int
     seconds: float
     errors: int
+    mean: float
     p50: float
     p99: float
 
@@ -174,7 +177,7 @@ def _own(port: int, clients: int, seconds: int, queries: Queries, task: dict[str
     result = _result(_start_client(task))
     latencies = result["latencies"] or [float("nan")]
     p50, p99 = percentile(latencies, 50), percentile(latencies, 99)
-    return Load(result["requests"], result["seconds"], result["errors"], p50, p99)
+    return Load(result["requests"], result["seconds"], result["errors"], mean(latencies), p50, p99)
 
 
 def _lua(values: Sequence[str]) -> str:

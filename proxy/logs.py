@@ -13,9 +13,17 @@ class TextLines(logging.Formatter):
     """`2025-01-31 12:00:00,000 INFO proxy.access POST /api/v1/embed 200 9.1 ms 1 text`."""
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+        super().__init__()
         self._second = 0
         self._written = ""  # the date and time of this second
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The line without a traceback."""
+        return f"{self.formatTime(record)} {record.levelname} {record.name} {record.message}"
+
+    def usesTime(self) -> bool:  # noqa: N802
+        """No: `formatMessage` asks for it."""
+        return False
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002
         """The time as `logging` writes it; lines of one second share the work."""

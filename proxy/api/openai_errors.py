@@ -1,5 +1,6 @@
 """OpenAI's error object in place of `{"detail": …}`, for every failure under `/v1/`: the one place that makes it."""
 
+from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import Any
 
@@ -70,11 +71,10 @@ class OpenAIErrors:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Passes the request on, and puts OpenAI's object in place of an error's body."""
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         held: Message | None = None
 
         async def translate(message: Message) -> None:
@@ -89,7 +89,7 @@ class OpenAIErrors:
                 await send(start)
             await send(message)
 
-        await self._app(scope, receive, translate)
+        return self._app(scope, receive, translate)
 
 
 def _translated(start: Message, body: Message) -> tuple[Message, Message]:

@@ -36,7 +36,8 @@ def log_request(scope: Scope, status: int | None, seconds: float, client_left: b
         status = CLIENT_CLOSED_REQUEST
     fields = _fields(scope, status, seconds * 1000, client_left)
     # Made here, since `LOG.log` looks through the stack for its caller, which no format shows.
-    record = LOG.makeRecord(LOG.name, _level(scope), __file__, 0, _sentence(fields), (), None, extra={"fields": fields})
+    record = logging.LogRecord(LOG.name, _level(scope), "", 0, _sentence(fields), (), None)
+    record.fields = fields
     LOG.handle(record)
 
 

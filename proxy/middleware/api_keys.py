@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from http import HTTPStatus
 
 from pydantic import SecretStr
@@ -23,21 +23,19 @@ class ApiKeys:
         self._app = app
         self._digests = [_digest(key.get_secret_value().encode("ascii")) for key in keys]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Passes the request on, or refuses it before its body is read."""
         if scope["type"] != "http" or not needs_key(scope["path"]):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         offered = _offered(scope)
         # Every pair is compared, whichever matches.
         matches = [hmac.compare_digest(_digest(key), known) for key in offered for known in self._digests]
         if any(matches):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         sentence = _WRONG if offered else _MISSING
         note_failure(Request(scope), sentence)
         answer = json_answer({"detail": sentence}, HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
-        await answer(scope, receive, send)
+        return answer(scope, receive, send)
 
 
 def _offered(scope: Scope) -> list[bytes]:

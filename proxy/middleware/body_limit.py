@@ -1,6 +1,7 @@
 """ASGI middleware: a request body over the limit is refused with 413, however it is sent; and with 503, where the
 bodies in hand leave no room for it."""
 
+from collections.abc import Awaitable
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -24,18 +25,20 @@ class BodyLimit:
         self._sentence = f"The request body is larger than {max_mib} MB."
         self._bodies = bodies
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Refuses, or passes the request on."""
         announced = _announced_length(scope) if scope["type"] == "http" else 0
         if announced is not None and announced <= UNCOUNTED_BYTES:
-            await self._app(scope, receive, send)
-        elif announced is not None and announced > self._max_bytes:
-            await self._refuse(scope, receive, send)
-        elif announced is not None and not self._bodies.has_room(announced):
-            await refuse(scope, receive, send)
-        else:
-            with self._bodies.share() as share:
-                await self._read_then_pass(share, scope, receive, send)
+            return self._app(scope, receive, send)
+        if announced is not None and announced > self._max_bytes:
+            return self._refuse(scope, receive, send)
+        if announced is not None and not self._bodies.has_room(announced):
+            return refuse(scope, receive, send)
+        return self._count(scope, receive, send)
+
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._bodies.share() as share:
+            await self._read_then_pass(share, scope, receive, send)
 
     async def _read_then_pass(self, share: Share, scope: Scope, receive: Receive, send: Send) -> None:
         body = bytearray()

@@ -1,6 +1,7 @@
 """ASGI middleware: an error that nobody expected is a traceback in the log and one sentence for the client."""
 
 import logging
+from collections.abc import Awaitable
 from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,10 +26,10 @@ class CatchAll:
         """Passes the request on, and answers it when that fails before an answer has begun."""
         started = False
 
-        async def watch(message: Message) -> None:
+        def watch(message: Message) -> Awaitable[None]:
             nonlocal started
             started = True
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, watch)

@@ -5,6 +5,7 @@ Content codings: RFC 9110, 8.4. A body under another one, or in another characte
 
 import asyncio
 import zlib
+from collections.abc import Awaitable
 from email.message import Message as Header
 from http import HTTPStatus
 
@@ -40,12 +41,16 @@ class ContentCoding:
         self._max_bytes = max_mib * _MIB
         self._too_large = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request body is larger than {max_mib} MB.")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Passes the request on with a plain body, or refuses it."""
         codings, content_type, has_body = _headers(scope) if scope["type"] == "http" else ([], b"", False)
         if not has_body or not (codings or b"charset" in content_type):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
+        return self._read_then_pass(codings, content_type, scope, receive, send)
+
+    async def _read_then_pass(
+        self, codings: list[str], content_type: bytes, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         try:
             if _charset(content_type) not in ("", "utf-8", "utf8"):
                 raise _Refused(UNKNOWN_CHARSET)

@@ -1,7 +1,7 @@
 """ASGI middleware, the outermost: counts, times and logs every request."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Collection, Iterable
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -97,7 +97,7 @@ class _Observed:
             self._body_read = True
         return message
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Adds the header to the answer's head."""
         if message["type"] == "http.response.start":
             self.status = status = message["status"]
@@ -107,7 +107,11 @@ class _Observed:
             # A server drops the answer to a client that is gone without a word. Only once the whole body is read: to
             # ask before would tell a client that waits with "Expect: 100-continue" to send it.
             if self._body_read and not self.client_left and seconds > self._patient_seconds and is_logged(self._scope):
-                self.client_left = await Request(self._scope, self._receive).is_disconnected()
+                return self._look_and_send(message)
+        return self._send(message)
+
+    async def _look_and_send(self, message: Message) -> None:
+        self.client_left = await Request(self._scope, self._receive).is_disconnected()
         await self._send(message)
 
 

@@ -4,6 +4,7 @@ A redirect in their place would lead to the host that the client's `Host` names,
 """
 
 import re
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,11 +17,11 @@ class ExtraSlashes:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Passes the request on."""
         if scope["type"] == "http" and (scope["path"].endswith("/") or "//" in scope["path"]):
             scope["path"] = without_extra_slashes(scope["path"])
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
 
 def without_extra_slashes(path: str) -> str:
@@ -37,16 +38,17 @@ class HeadAsGet:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Passes the request on."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
+        return self._head(scope, receive, send)
 
-        async def without_body(message: Message) -> None:
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        def without_body(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.body":
                 message = {**message, "body": b""}
-            await send(message)
+            return send(message)
 
         scope["method"] = "GET"
         try:

@@ -1,5 +1,7 @@
 """ASGI middleware: what browsers are told about every answer."""
 
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _ALWAYS = (
@@ -8,6 +10,7 @@ _ALWAYS = (
     (b"cache-control", b"no-store"),  # an answer holds what was made of somebody's text
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),  # pages have one of their own
 )
+_NAMES = frozenset(name for name, _ in _ALWAYS)
 
 
 class SecurityHeaders:
@@ -16,14 +19,15 @@ class SecurityHeaders:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Passes the request on."""
 
-        async def add(message: Message) -> None:
+        def add(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                headers = list(message.get("headers", ()))
+                headers = message.get("headers", ())
                 names = {name.lower() for name, _ in headers}
-                message["headers"] = headers + [header for header in _ALWAYS if header[0] not in names]
-            await send(message)
+                added = _ALWAYS if names.isdisjoint(_NAMES) else [each for each in _ALWAYS if each[0] not in names]
+                message["headers"] = [*headers, *added]
+            return send(message)
 
-        await self._app(scope, receive, add)
+        return self._app(scope, receive, add)

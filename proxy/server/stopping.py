@@ -1,6 +1,7 @@
 """ASGI middleware: while the service stops, a request gets one sentence in place of a connection that is cut."""
 
 import asyncio
+from collections.abc import Awaitable
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -31,10 +32,10 @@ class Stopping:
             return
         started = False
 
-        async def watch(message: Message) -> None:
+        def watch(message: Message) -> Awaitable[None]:
             nonlocal started
             started = True
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, watch)

@@ -50,7 +50,7 @@ def server_timing(seconds: float, stages: StageTimes | None, status: int) -> str
     total = f"total;dur={seconds * 1000:.3f}"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return total
-    spent = [] if stages is None else [(name, value) for name, value in stages.items() if value > 0]
-    left = max(0.0, seconds - (0.0 if stages is None else stages.total))
-    entries = [f"{name};dur={value * 1000:.3f}, " for name, value in spent]
-    return f"proxy;dur={left * 1000:.3f}, {''.join(entries)}{total}"
+    if stages is None:
+        return f"proxy;dur={seconds * 1000:.3f}, {total}"
+    spent = "".join([f"{name};dur={value * 1000:.3f}, " for name, value in stages.items() if value > 0])
+    return f"proxy;dur={max(0.0, seconds - stages.total) * 1000:.3f}, {spent}{total}"

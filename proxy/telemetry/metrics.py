@@ -4,10 +4,8 @@ from collections.abc import Iterable
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
     ProcessCollector,
-    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -18,6 +16,7 @@ from proxy.embedding.base import Embeddings
 from proxy.embedding.cache import CachingEmbedder
 from proxy.embedding.heartbeat import Heartbeat
 from proxy.embedding.stage_times import StageTimes
+from proxy.telemetry.counter import Counter
 from proxy.telemetry.histogram import Histogram
 
 # The text format of all releases of Prometheus.
@@ -29,18 +28,13 @@ _STAGE_SECONDS = (0.0001, 0.0005, *_REQUEST_SECONDS)
 _TEXTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2048)
 _CALL_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128)
 
-# Else each counter and histogram comes with a series that says when it was made.
-disable_created_metrics()  # type: ignore[no-untyped-call]
-
 
 class Metrics:
     """Counts and times of one application. Texts are never labels, nor is anything else that a client chooses."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self._requests = Counter(
-            "embedding_requests", "Answers, by route and status.", ["route", "status"], registry=registry
-        )
+        self._requests = Counter("embedding_requests", "Answers, by route and status.", ("route", "status"))
         self._seconds = Histogram(
             "embedding_request_duration_seconds",
             "From a request's head to the end of its answer.",
@@ -57,34 +51,29 @@ class Metrics:
         self._refusals = Counter(
             "embedding_refusals",
             "Requests refused since as many texts or as large bodies were in hand as are taken on.",
-            registry=registry,
         )
         request_texts = Histogram("embedding_request_texts", "Texts of a request that brought any.", _TEXTS)
         call_texts = Histogram("embedding_call_texts", "Texts of a call to Triton.", _CALL_TEXTS)
         self._request_texts, self._call_texts = request_texts.of(), call_texts.of()
-        for histogram in (self._seconds, stages, request_texts, call_texts):
-            registry.register(histogram)
-        self._texts = Counter("embedding_texts", "Texts embedded, from the cache or by Triton.", registry=registry)
+        self._texts = Counter("embedding_texts", "Texts embedded, from the cache or by Triton.")
         self._tokens = Counter(
             "embedding_tokens",
             "Tokens of these texts that the model saw: the special ones counted, and nothing past its limit.",
-            registry=registry,
         )
-        self._truncations = Counter("embedding_truncations", "Texts of which the model saw a part.", registry=registry)
+        self._truncations = Counter("embedding_truncations", "Texts of which the model saw a part.")
+        histograms = (self._seconds, stages, request_texts, call_texts)
+        for collector in (self._requests, self._refusals, *histograms, self._texts, self._tokens, self._truncations):
+            registry.register(collector)
         ProcessCollector(registry=registry)
-        # A label's children are looked up under a lock: once for each, and not for each request.
-        self._known_requests: dict[tuple[str, int], Counter] = {}
 
     def answered(self, route: str, status: int, seconds: float, texts: int | None, refused: bool) -> None:
         """A request is over. `route`: one of few; `texts`: None where it brought none."""
-        if (requests := self._known_requests.get((route, status))) is None:
-            requests = self._known_requests[route, status] = self._requests.labels(route, str(status))
-        requests.inc()
+        self._requests.add(1, (route, status))
         self._seconds.of(route).observe(seconds)
         if texts is not None:
             self._request_texts.observe(texts)
         if refused:
-            self._refusals.inc()
+            self._refusals.add()
 
     def staged(self, proxy: float, stages: StageTimes) -> None:
         """Where the time of a request went, in seconds; a stage that it did not come to is left out."""
@@ -96,10 +85,17 @@ class Metrics:
     def embedded(self, answer: Embeddings) -> None:
         """Texts were answered."""
         limit, counts = answer.model.max_seq_length, answer.token_counts.tolist()
-        self._texts.inc(len(counts))
-        self._tokens.inc(sum(min(count, limit) for count in counts))
-        if cut := sum(count > limit for count in counts):
-            self._truncations.inc(cut)
+        self._texts.add(len(counts))
+        seen = cut = 0
+        for count in counts:
+            if count > limit:
+                seen += limit
+                cut += 1
+            else:
+                seen += count
+        self._tokens.add(seen)
+        if cut:
+            self._truncations.add(cut)
 
     def called(self, texts: int) -> None:
         """A call to Triton is sent."""
