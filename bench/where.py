@@ -35,6 +35,7 @@ _THREAD_SETTINGS = re.compile(r"OMP|MKL|OPENBLAS|MALLOC|GLIBC|ENCODER_THREADS")
 
 def main() -> int:
     """Measures, prints, and writes both pages."""
+    crowd = os.getloadavg()[0]
     subject, precision = SUBJECTS["stand-in"], Settings.model_fields["precision"].default
     prepare(subject, [precision])
     queries = Queries()
@@ -49,15 +50,18 @@ def main() -> int:
     with BareForward(repository(subject, precision), "bench.step_forward", {**os.environ, **threads}) as forward:
         pauses = [(pause, *_forward(forward, queries.take(FORWARDS), 1, pause)) for pause in PAUSES]
         columns = [add_up(each, exchange, forward, queries) for each in (one, sixteen)]
-    publish(one, sixteen, where_tables.of_parts(*columns), where_tables.of_forwards(pauses), precision)
+    publish(one, sixteen, where_tables.of_parts(*columns), where_tables.of_forwards(pauses), precision, crowd)
     return 0
 
 
-def publish(one: Watched, sixteen: Watched, adds_up: str, forwards: str, precision: str) -> None:
-    """Prints the tables, and writes the page of this processor and the section of docs/architecture.md."""
+def publish(one: Watched, sixteen: Watched, adds_up: str, forwards: str, precision: str, crowd: float) -> None:
+    """Prints the tables, and writes the page of this processor and the section of docs/architecture.md.
+
+    `crowd`: the load average before the run; what else uses the cores is in every row.
+    """
     found = machine.describe()
     about = (
-        f"{machine.sentence(found)}; {precision}; load from {tool()}. "
+        f"{machine.sentence(found)}; {precision}; load from {tool()}; load average {crowd:.1f} before. "
         f"The encoder's process has a call for {one.busy:.0%} of the time with one client, and for {sixteen.busy:.0%} "
         f"with 16, whose calls have {sixteen.call_texts:.0f} texts."
     )
