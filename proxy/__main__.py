@@ -18,6 +18,8 @@ from proxy.telemetry.tracing import start_tracing, traces_wanted
 
 # Of a body that is refused while it comes, so many bodies of the largest size are read and dropped.
 _DRAINED_BODIES = 2
+# Made and not yet freed since the last collection of garbage, when the next one is due.
+_NEW_OBJECTS = 10_000
 
 
 class AddressTaken(Exception):
@@ -80,6 +82,8 @@ def main() -> int:
     # What is there stays: each full collection that looked at all of it would hold up every request.
     gc.collect()
     gc.freeze()
+    # A request leaves next to no cycles, and some requests at once are enough objects for a collection by the defaults.
+    gc.set_threshold(_NEW_OBJECTS)
     # uvicorn raises the signal once more when it has shut down in good order.
     with listener, suppress(KeyboardInterrupt):
         Server(config).run(sockets=[listener])

@@ -7,8 +7,11 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-# The client hung up before its answer began. nginx's own status, for logs and metrics alone.
+# The client hung up before its answer began, or did not read it. nginx's own status, for logs and metrics alone.
 CLIENT_CLOSED_REQUEST = 499
+# In the state of a request whose answer the client does not read as fast as it is written: the server's future. It is
+# done when the client has read nearly all of it (False), or never will (True).
+UNREAD = "unread"
 
 # Triton takes seconds to come back; a client that asks each second finds it soon, and does no harm until then.
 _RETRY_AFTER = {"Retry-After": "1"}

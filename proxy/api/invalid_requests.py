@@ -37,12 +37,17 @@ async def answer_invalid_request(_: Request, error: Exception) -> Response:
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
-    """FastAPI's own answer, but 422 where its 400 was for a body nested too deep, and 499 where the client left."""
+    """FastAPI's own answer, but 422 where its 400 was for a body nested too deep, and 499 where the client left.
+
+    A 405 names HEAD beside GET.
+    """
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, ClientDisconnect):  # in the middle of its body
         return await answer_nobody(request, error)
     if isinstance(error.__cause__, RecursionError):
         return json_answer({"detail": [_TOO_DEEP]}, HTTPStatus.UNPROCESSABLE_ENTITY)
+    if error.headers and error.headers.get("Allow") == "GET":
+        error.headers = {**error.headers, "Allow": "GET, HEAD"}  # the routes know nothing of HEAD, which is answered
     return await http_exception_handler(request, error)
 
 

@@ -30,7 +30,7 @@ def log_request(scope: Scope, status: int | None, seconds: float, client_left: b
     """Method, path, status, milliseconds, number of texts, and what failed or that the client had left.
 
     The number of texts and the failure's sentence come from `request.state.text_count` and `request.state.failure`.
-    `status`: None where no answer was begun.
+    `status`: None where no answer was begun, or the client did not read it to its end.
     """
     if status is None and client_left:
         status = CLIENT_CLOSED_REQUEST

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proxy.errors import ServiceFull
 from proxy.middleware.access_log import is_logged, log_request
 from proxy.refusals import REFUSAL
-from proxy.responses import CLIENT_CLOSED_REQUEST
+from proxy.responses import CLIENT_CLOSED_REQUEST, UNREAD
 from proxy.telemetry.metering import CURRENT_TIMES, RequestTimes, server_timing
 from proxy.telemetry.metrics import Metrics
 
@@ -46,12 +46,17 @@ class Observe:
         try:
             await self._app(scope, observed.receive, observed.send)
         finally:
-            self._count(scope, observed)
+            if (unread := scope.get("state", {}).get(UNREAD)) is None:
+                self._count(scope, observed)
+            else:
+                unread.add_done_callback(lambda done: self._count(scope, observed, cut=done.result()))
 
-    def _count(self, scope: Scope, observed: "_Observed") -> None:
+    def _count(self, scope: Scope, observed: "_Observed", cut: bool = False) -> None:
+        """`cut`: the client did not read the answer to its end."""
         seconds = time.perf_counter() - observed.begun
         state, path = scope.get("state", {}), scope["path"]
-        status = CLIENT_CLOSED_REQUEST if observed.status is None else observed.status
+        told = None if cut else observed.status
+        status = CLIENT_CLOSED_REQUEST if told is None else told
         refused = issubclass(state.get("failure_kind") or Exception, ServiceFull)
         if (refusal := state.get(REFUSAL)) is not None:  # the server's own, in place of an answer from here
             status = int(refusal.status)
@@ -60,7 +65,7 @@ class Observe:
         if stages is not None and status == HTTPStatus.OK:
             self._metrics.staged(max(0.0, seconds - stages.total), stages)
         if is_logged(scope):
-            log_request(scope, observed.status, seconds, observed.client_left)
+            log_request(scope, told, seconds, observed.client_left or cut)
 
 
 class _Observed:

@@ -44,6 +44,7 @@ class BoundedConnection(asyncio.Protocol):
         self._patience = Patience(self._loop, self.limits, self._too_late)
         self._writable = asyncio.Event()
         self.write_paused = False
+        self.left_unread: asyncio.Future[bool] | None = None  # see `UNREAD`
         self._unread: bytes | memoryview = b""  # came, and is not parsed yet
         self._reading_paused = False
         self._deaf = False  # nothing more is parsed
@@ -71,6 +72,7 @@ class BoundedConnection(asyncio.Protocol):
         self._patience.stop()
         self._be_deaf()
         self._writable.set()
+        self._was_read(cut=True)
 
     def eof_received(self) -> None:
         """The client sends no more: taken for its leaving, so that nothing is computed for one that is gone."""
@@ -78,6 +80,7 @@ class BoundedConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not read, or not as fast as it is answered."""
         self.write_paused = True
+        self.left_unread = self._loop.create_future()
         self._writable.clear()
         self._patience.reader(self._transport.get_write_buffer_size)
 
@@ -85,8 +88,13 @@ class BoundedConnection(asyncio.Protocol):
         """It has read nearly all."""
         self.write_paused = False
         self._writable.set()
+        self._was_read(cut=False)
         if not self._transport.is_closing():
             self._patience.reader_came()
+
+    def _was_read(self, cut: bool) -> None:
+        if self.left_unread is not None and not self.left_unread.done():
+            self.left_unread.set_result(cut)
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:

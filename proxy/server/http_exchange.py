@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from starlette.types import ASGIApp, Message
 
 from proxy.refusals import Refusal
+from proxy.responses import UNREAD
 from proxy.server.http_limits import FAILED
 
 LOG = logging.getLogger("proxy")
@@ -32,6 +33,7 @@ class Connection(Protocol):
     """What an exchange asks of the connection that it is on."""
 
     write_paused: bool
+    left_unread: asyncio.Future[bool] | None  # see `UNREAD`
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:
@@ -185,6 +187,8 @@ class Exchange:
                 pieces.append(b"0\r\n\r\n")
         self.answering = True
         self._connection.write(b"".join(pieces))
+        if self._connection.write_paused:
+            self.scope["state"][UNREAD] = self._connection.left_unread
         if not more:
             self.answered = True
             self._changed.set()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from proxy.app import create_app
@@ -17,9 +18,9 @@ from proxy.server.http_limits import MAX_HEAD_BYTES, MAX_HEADERS, Limits
 from proxy.server.http_protocol import BoundedProtocol, protocol_for
 from proxy.settings import Settings
 from tests.contract.raw_http import RawClient, request, text_request
-from tests.contract.requests import EMBED, LIVE, MODEL_INFO
+from tests.contract.requests import EMBED, EMBEDDINGS, LIVE, MODEL_INFO
 from tests.contract.serving import serve
-from tests.fakes.fake_embedder import FakeEmbedder
+from tests.fakes.fake_embedder import MODEL, FakeEmbedder
 from tests.fakes.slow_embedder import SlowEmbedder
 from tests.waiting import wait_until
 
@@ -220,6 +221,46 @@ def test_who_reads_nothing_of_the_last_answer_is_cut() -> None:
         client.send(LARGE_ANSWER * 10 + last)
         wait_until(lambda: connections)
         wait_until(lambda: not connections)
+
+
+def embeddings(*headers: str) -> bytes:
+    """Asks for an answer that is large, and written in one piece."""
+    body = json.dumps({"input": [str(number) for number in range(2048)], "model": MODEL.name}).encode()
+    return request(body, *headers, path=EMBEDDINGS)
+
+
+@pytest.mark.parametrize("asked", [LARGE_ANSWER, embeddings()], ids=["in pieces", "in one piece"])
+def test_an_answer_that_is_cut_is_counted_as_one_to_a_client_that_left(
+    asked: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    path = asked.split()[1].decode()
+
+    def lines() -> list[str]:
+        return [record.getMessage() for record in caplog.records if path in record.getMessage()]
+
+    with serving(HASTY) as (hasty, connections):
+        with RawClient(hasty, receive_buffer=4096) as client:
+            client.send(asked * 40)
+            wait_until(lambda: connections)
+            wait_until(lambda: not connections)
+        wait_until(lambda: any(" 499 " in line for line in lines()))
+        *read, cut = lines()
+        assert all(f"{path} 200 " in line and "left" not in line for line in read)
+        assert f"{path} 499 " in cut
+        assert cut.endswith("the client had left")
+        told = httpx.get(f"{hasty}/metrics", headers={"Connection": "close"}).text
+        route = path if path == EMBEDDINGS else "other"
+        assert f'embedding_requests_total{{route="{route}",status="499"}} 1.0' in told.splitlines()
+
+
+def test_a_large_answer_that_is_read_late_is_none_that_was_cut(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with serving() as (address, connections), RawClient(address, receive_buffer=4096) as client:
+        client.send(embeddings() * 40 + embeddings("Connection: close"))
+        wait_until(lambda: any(connection.write_paused for connection in connections))
+        assert [answer.status for answer in client.answers()] == [200] * 41
+        wait_until(lambda: sum(f"{EMBEDDINGS} 200 " in record.getMessage() for record in caplog.records) == 41)
 
 
 def test_who_waits_for_a_long_answer_is_not_cut() -> None:

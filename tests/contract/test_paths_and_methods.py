@@ -62,6 +62,15 @@ def test_head_elsewhere(client: httpx.Client, embedder: FakeEmbedder) -> None:
     assert client.head(MODEL_INFO).status_code == 500
 
 
+@pytest.mark.parametrize("path", [*GETS, *POSTS])
+def test_another_method_is_told_which_there_are(path: str, client: httpx.Client) -> None:
+    answer = client.put(path)
+    assert answer.status_code == 405
+    allowed = {"POST"} if path in POSTS else {"GET", "HEAD"}
+    assert set(answer.headers["allow"].split(", ")) == allowed
+    assert client.head(path).status_code == (405 if path in POSTS else 200)
+
+
 def test_head_is_logged_as_head(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     client.head(MODEL_INFO)
