@@ -15,7 +15,7 @@ import pytest
 
 from export.digests import seal
 from runtime.steps import running_steps
-from tests.integration.conftest import Service, running_service, service_environment
+from tests.integration.conftest import Service, export_here, running_service, service_environment
 from tests.integration.test_faults import is_triton, pids
 from tests.waiting import wait_until
 
@@ -65,22 +65,11 @@ def asking(service: Service) -> Iterator[list[tuple[str, Any, list[str]]]]:
             each.result()
 
 
-@pytest.fixture(scope="module")
-def other_stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small stand-in's shape on other weights."""
-    from export.stand_in import SMALL, write_stand_in
-
-    folder = tmp_path_factory.mktemp("models") / "other-stand-in"
-    write_stand_in(folder, SMALL, seed=21)
-    return folder
-
-
 @pytest.mark.parametrize("cache_mb", ["0", "8"])
 def test_another_model_goes_live_under_load_and_back(
-    cache_mb: str, small_stand_in: Path, other_stand_in: Path, tmp_path_factory: pytest.TempPathFactory
+    cache_mb: str, small_stand_in: Path, other_stand_in: Path, own_small_build: Path
 ) -> None:
-    build = tmp_path_factory.mktemp("reload")
-    first, second = small_stand_in, other_stand_in
+    build, first, second = own_small_build, small_stand_in, other_stand_in
     environment = service_environment(build, MODEL=str(first), CACHE_MB=cache_mb)
     with running_service(build, **environment) as service, httpx.Client(base_url=service.proxy, timeout=30) as client:
         version, vectors = embed(client, TEXTS)
@@ -88,7 +77,7 @@ def test_another_model_goes_live_under_load_and_back(
         (triton,) = pids(service.process.pid, is_triton)
         with asking(service) as got:
             for model in (second, first):
-                assert run("export", environment, MODEL=str(model)).returncode == 0
+                export_here(build, model, if_needed=False)
                 done = run("runtime.reload", environment)
                 assert done.returncode == 0, done.stderr
                 answered = len(got)
@@ -108,15 +97,15 @@ def test_another_model_goes_live_under_load_and_back(
 
 
 def test_a_model_that_cannot_be_loaded_changes_nothing(
-    small_stand_in: Path, other_stand_in: Path, tmp_path_factory: pytest.TempPathFactory
+    small_stand_in: Path, other_stand_in: Path, own_small_build: Path
 ) -> None:
-    build = tmp_path_factory.mktemp("reload")
+    build = own_small_build
     environment = service_environment(build, MODEL=str(small_stand_in), CACHE_MB="0")
     with running_service(build, **environment) as service, httpx.Client(base_url=service.proxy, timeout=30) as client:
         before, _ = embed(client, TEXTS)
         served = (build / "model_repository").resolve()
         assert run("runtime.reload", environment).stdout.endswith("is served already.\n")
-        assert run("export", environment, MODEL=str(other_stand_in)).returncode == 0
+        export_here(build, other_stand_in)
         new = (build / "model_repository").resolve()
         (tokenizer,) = new.glob("tokenizer/*/tokenizer.json")
         whole = tokenizer.read_bytes()
