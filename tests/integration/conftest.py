@@ -94,6 +94,7 @@ def running_service(build: Path, **settings: str) -> Iterator[Service]:
                 process.kill()
                 process.wait()
         reader.join(timeout=5)
+        print("".join(lines))  # which pytest shows of a test that fails
         if process.stdout is not None and not reader.is_alive():
             process.stdout.close()
 

@@ -19,6 +19,8 @@ from tests.integration.conftest import Service, export_here, running_service, se
 from tests.integration.test_faults import is_triton, pids
 from tests.waiting import wait_until
 
+Got = tuple[str, Any, list[str]]  # version, vectors, texts
+
 CLIENTS = 6
 TEXTS = [f"갈비탕 {number}" for number in range(40)]
 
@@ -41,10 +43,9 @@ def embed(client: httpx.Client, texts: list[str]) -> tuple[str, Any]:
 
 
 @contextmanager
-def asking(service: Service) -> Iterator[list[tuple[str, Any, list[str]]]]:
-    """Clients that ask without a pause; what they got: version, vectors, texts. Fails with the first that fails."""
+def asking(service: Service, got: list[Got]) -> Iterator[None]:
+    """Clients that ask without a pause, and add to `got` what they got. Fails with the first that fails."""
     over = threading.Event()
-    got: list[tuple[str, Any, list[str]]] = []
 
     def ask(number: int) -> None:
         with httpx.Client(base_url=service.proxy, timeout=30) as client:
@@ -58,7 +59,7 @@ def asking(service: Service) -> Iterator[list[tuple[str, Any, list[str]]]]:
     with ThreadPoolExecutor(CLIENTS) as clients:
         asked = [clients.submit(ask, number) for number in range(CLIENTS)]
         try:
-            yield got
+            yield
         finally:
             over.set()
         for each in asked:
@@ -75,9 +76,12 @@ def test_another_model_goes_live_under_load_and_back(
         version, vectors = embed(client, TEXTS)
         expected = {version: vectors}
         (triton,) = pids(service.process.pid, is_triton)
-        with asking(service) as got:
-            for model in (second, first):
-                export_here(build, model, if_needed=False)
+        got: list[Got] = []
+        for model in (second, first):
+            export_here(build, model, if_needed=False)
+            with asking(service, got):
+                asked = len(got)
+                wait_until(lambda: len(got) > asked + 2 * CLIENTS)  # noqa: B023
                 done = run("runtime.reload", environment)
                 assert done.returncode == 0, done.stderr
                 answered = len(got)
@@ -116,7 +120,8 @@ def test_a_model_that_cannot_be_loaded_changes_nothing(
         assert "tokenizer.json is not as it was exported" in refused.stderr
 
         seal(new)  # whole as far as digests tell, and of no use to the step
-        with asking(service) as got:
+        got: list[Got] = []
+        with asking(service, got):
             refused = run("runtime.reload", environment)
         assert refused.returncode == 1
         assert "Triton could not load 'tokenizer'" in refused.stderr
