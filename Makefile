@@ -11,8 +11,8 @@ COMPOSE ?= docker compose
 RESTART ?= triton ml-inference
 export COMPOSE PYTHON
 
-.PHONY: help setup setup-dev run export reload search test test-chosen test-units test-triton test-compose check perf stand-in bench bench-quick bench-peers \
-	where-time-goes accuracy scaling chaos overload fuzz soak lock clean build up-ml restart-ml reload-ml logs-ml status-ml down-ml
+.PHONY: help setup setup-dev run export reload search test test-chosen test-units test-models test-services test-compose check perf stand-in bench bench-quick \
+	bench-peers where-time-goes accuracy scaling chaos overload fuzz soak lock clean build up-ml restart-ml reload-ml logs-ml status-ml down-ml
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do printf '%-15s %s\n' "$$name" "$$text"; done
@@ -30,15 +30,16 @@ reload: setup ## Export MODEL at PRECISION, and have the running service serve i
 	@$(BIN)/python -m runtime.reload
 
 test: setup-dev ## Run every test, those with a real Triton included; or TESTS=...
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target $(if $(TESTS),test-chosen,test-units test-triton)
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target $(if $(TESTS),test-chosen,test-models test-services test-units)
 
-test-chosen test-units test-triton:
+test-chosen test-units test-models test-services:
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_$@)
 
-# The two run side by side: a Triton waits for much, and the others use one core.
+# Two run side by side, the units once one of the others is done: those with services of their own wait for much.
 PYTEST_test-chosen = $(TESTS)
 PYTEST_test-units = tests/unit tests/contract
-PYTEST_test-triton = tests/integration
+PYTEST_test-models = tests/integration -m models
+PYTEST_test-services = tests/integration -m "not models"
 
 test-compose: setup-dev ## Test the containers: build the images and run them; needs a Docker engine
 	$(BIN)/python -m pytest tests/compose

@@ -111,8 +111,10 @@ class Children:
         launcher = os.getpid()
 
         def before_exec() -> None:
-            # This process has no second thread, so Python may run here. Should the launcher be killed, so is the child.
+            # This process has no second thread, so Python may run here. Should the launcher be killed, so is the child,
+            # and what it starts: both are set before it can start anything.
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            _kill_own_group_at_end_of(held)
             if os.getppid() != launcher:  # it was killed before the line above
                 os._exit(1)
 
@@ -128,7 +130,6 @@ class Children:
             preexec_fn=before_exec,
             pass_fds=(held,),
         )
-        _kill_at_end_of(held, process.pid)
         os.close(held)
         child = Child(process, show, lifeline)
         self._running.append(child)
@@ -140,13 +141,13 @@ class Children:
         self._running = [child for child in self._running if not child.exited.done()]
 
 
-def _kill_at_end_of(pipe: int, group: int) -> None:
-    """Has the kernel send SIGKILL to a whole group when nobody holds the other end of this pipe any more.
+def _kill_own_group_at_end_of(pipe: int) -> None:
+    """Has the kernel send SIGKILL to this process's whole group when nobody holds the other end of this pipe any more.
 
     The death of its parent is told to a child alone: a Python step of Triton, waiting for it with the interpreter's
     lock held, was left behind for good. The group must hold this end, too: whichever of ours closes first.
     """
-    fcntl.fcntl(pipe, fcntl.F_SETOWN, -group)
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpid())
     fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from runtime.time_limit import within
+
 ASK_TIMEOUT_SECONDS = 5.0
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
@@ -42,7 +44,7 @@ async def ask(
         lines.append(f"Content-Length: {len(body)}")
     request = "\r\n".join([*lines, "", ""]).encode() + (body or b"")
     try:
-        return await asyncio.wait_for(_ask(address, port, request), seconds)
+        return await within(seconds, _ask(address, port, request))
     except (OSError, EOFError, ValueError, IndexError, asyncio.LimitOverrunError, asyncio.TimeoutError):
         return None
 
@@ -50,7 +52,7 @@ async def ask(
 async def listens(address: str, port: int) -> bool:
     """Whether a connection to the numeric `address` is taken."""
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), ASK_TIMEOUT_SECONDS)
+        _, writer = await within(ASK_TIMEOUT_SECONDS, asyncio.open_connection(address, port))
     except (OSError, asyncio.TimeoutError):
         return False
     writer.close()

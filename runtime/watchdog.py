@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from runtime.activity import activity
 from runtime.readiness import ask
+from runtime.time_limit import within
 
 _INFER = "/v2/models/sentence_embedding/infer"
 _STATISTICS = "/v2/models/sentence_embedding/stats"
@@ -39,7 +40,7 @@ async def stuck(
     idle, silent = 0, 0.0
     while True:
         before, began = activity(process), time.monotonic()
-        if await _within(limits.question_seconds, answers):
+        if await _answers_within(limits.question_seconds, answers):
             idle, silent = 0, 0.0
             await asyncio.sleep(limits.pause_seconds)
             continue
@@ -56,9 +57,9 @@ async def stuck(
             return f"for {silent:.0f} s it served nothing"
 
 
-async def _within(seconds: float, answers: Callable[[], Awaitable[bool]]) -> bool:
+async def _answers_within(seconds: float, answers: Callable[[], Awaitable[bool]]) -> bool:
     try:
-        return await asyncio.wait_for(answers(), seconds)
+        return await within(seconds, answers())
     except asyncio.TimeoutError:
         return False
 

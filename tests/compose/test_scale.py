@@ -1,6 +1,8 @@
 """docker-compose.scale.yml under a steady load: a copy may die, and no request fails."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +14,15 @@ COPIES = ("copy-1", "copy-2", "copy-3")
 
 
 @pytest.fixture(scope="module")
-def scaled(images: str, new_stack: NewStack) -> Stack:
+def scaled(images: str, new_stack: NewStack, small_stand_in: Path, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """On a small model, which is exported in seconds: which model it is makes no difference to the copies."""
     assert images
-    stack = new_stack(COMPOSE_FILE=ALL_FILES)
+    folder = tmp_path_factory.mktemp("local")
+    shutil.copytree(small_stand_in, folder / "small")
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755)  # the containers' user is another one
+    model = {"MODEL_FOLDER": str(folder), "MODEL": "/models/local/small", "EXPECTED_MODEL": "small"}
+    stack = new_stack(COMPOSE_FILE=ALL_FILES, **model)
     stack.make("up-ml")
     return stack
 

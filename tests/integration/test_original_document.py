@@ -6,6 +6,7 @@ import logging
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -89,7 +90,7 @@ def test_the_backends_own_code(multilingual_model: Served) -> None:
     assert dim == 384
 
 
-def test_the_backends_error_handling(tmp_path: Any, small_stand_in: Any) -> None:
+def test_the_backends_error_handling(small_build: Path, small_stand_in: Path) -> None:
     """The document's `except` branches: an HTTP error from a service without its model ends in the middle one."""
     seen: list[str] = []
 
@@ -116,6 +117,6 @@ def test_the_backends_error_handling(tmp_path: Any, small_stand_in: Any) -> None
             assert await embed(client, url, "") is None
             assert len(await embed(client, url, "갈비탕")) == 64
 
-    with running_service(tmp_path, MODEL=str(small_stand_in)) as service:
+    with running_service(small_build, MODEL=str(small_stand_in)) as service:
         asyncio.run(call(service.proxy))
     assert seen == ["ML 서비스 HTTP 에러: 422"]

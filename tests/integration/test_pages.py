@@ -17,6 +17,8 @@ from tests.fakes.fake_embedder import DIMENSION, FakeEmbedder
 from tests.integration.conftest import Served
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.models  # one browser for all
+
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "pages"
 EMBED = "[id^='operations-embedding-embed_api_v1_embed_post']"
 PATHS = ["/api/v1/embed", "/api/v1/embed-batch", "/api/v1/model-info", "/health"]

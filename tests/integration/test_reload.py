@@ -15,9 +15,11 @@ import pytest
 
 from export.digests import seal
 from runtime.steps import running_steps
-from tests.integration.conftest import Service, running_service, service_environment
+from tests.integration.conftest import Service, export_here, running_service, service_environment
 from tests.integration.test_faults import is_triton, pids
 from tests.waiting import wait_until
+
+Got = tuple[str, Any, list[str]]  # version, vectors, texts
 
 CLIENTS = 6
 TEXTS = [f"갈비탕 {number}" for number in range(40)]
@@ -41,10 +43,9 @@ def embed(client: httpx.Client, texts: list[str]) -> tuple[str, Any]:
 
 
 @contextmanager
-def asking(service: Service) -> Iterator[list[tuple[str, Any, list[str]]]]:
-    """Clients that ask without a pause; what they got: version, vectors, texts. Fails with the first that fails."""
+def asking(service: Service, got: list[Got]) -> Iterator[None]:
+    """Clients that ask without a pause, and add to `got` what they got. Fails with the first that fails."""
     over = threading.Event()
-    got: list[tuple[str, Any, list[str]]] = []
 
     def ask(number: int) -> None:
         with httpx.Client(base_url=service.proxy, timeout=30) as client:
@@ -58,37 +59,29 @@ def asking(service: Service) -> Iterator[list[tuple[str, Any, list[str]]]]:
     with ThreadPoolExecutor(CLIENTS) as clients:
         asked = [clients.submit(ask, number) for number in range(CLIENTS)]
         try:
-            yield got
+            yield
         finally:
             over.set()
         for each in asked:
             each.result()
 
 
-@pytest.fixture(scope="module")
-def other_stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small stand-in's shape on other weights."""
-    from export.stand_in import SMALL, write_stand_in
-
-    folder = tmp_path_factory.mktemp("models") / "other-stand-in"
-    write_stand_in(folder, SMALL, seed=21)
-    return folder
-
-
 @pytest.mark.parametrize("cache_mb", ["0", "8"])
 def test_another_model_goes_live_under_load_and_back(
-    cache_mb: str, small_stand_in: Path, other_stand_in: Path, tmp_path_factory: pytest.TempPathFactory
+    cache_mb: str, small_stand_in: Path, other_stand_in: Path, own_small_build: Path
 ) -> None:
-    build = tmp_path_factory.mktemp("reload")
-    first, second = small_stand_in, other_stand_in
+    build, first, second = own_small_build, small_stand_in, other_stand_in
     environment = service_environment(build, MODEL=str(first), CACHE_MB=cache_mb)
     with running_service(build, **environment) as service, httpx.Client(base_url=service.proxy, timeout=30) as client:
         version, vectors = embed(client, TEXTS)
         expected = {version: vectors}
         (triton,) = pids(service.process.pid, is_triton)
-        with asking(service) as got:
-            for model in (second, first):
-                assert run("export", environment, MODEL=str(model)).returncode == 0
+        got: list[Got] = []
+        for model in (second, first):
+            export_here(build, model, if_needed=False)
+            with asking(service, got):
+                asked = len(got)
+                wait_until(lambda: len(got) > asked + 2 * CLIENTS)  # noqa: B023
                 done = run("runtime.reload", environment)
                 assert done.returncode == 0, done.stderr
                 answered = len(got)
@@ -108,15 +101,15 @@ def test_another_model_goes_live_under_load_and_back(
 
 
 def test_a_model_that_cannot_be_loaded_changes_nothing(
-    small_stand_in: Path, other_stand_in: Path, tmp_path_factory: pytest.TempPathFactory
+    small_stand_in: Path, other_stand_in: Path, own_small_build: Path
 ) -> None:
-    build = tmp_path_factory.mktemp("reload")
+    build = own_small_build
     environment = service_environment(build, MODEL=str(small_stand_in), CACHE_MB="0")
     with running_service(build, **environment) as service, httpx.Client(base_url=service.proxy, timeout=30) as client:
         before, _ = embed(client, TEXTS)
         served = (build / "model_repository").resolve()
         assert run("runtime.reload", environment).stdout.endswith("is served already.\n")
-        assert run("export", environment, MODEL=str(other_stand_in)).returncode == 0
+        export_here(build, other_stand_in)
         new = (build / "model_repository").resolve()
         (tokenizer,) = new.glob("tokenizer/*/tokenizer.json")
         whole = tokenizer.read_bytes()
@@ -127,7 +120,8 @@ def test_a_model_that_cannot_be_loaded_changes_nothing(
         assert "tokenizer.json is not as it was exported" in refused.stderr
 
         seal(new)  # whole as far as digests tell, and of no use to the step
-        with asking(service) as got:
+        got: list[Got] = []
+        with asking(service, got):
             refused = run("runtime.reload", environment)
         assert refused.returncode == 1
         assert "Triton could not load 'tokenizer'" in refused.stderr

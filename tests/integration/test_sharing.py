@@ -67,7 +67,7 @@ def test_16_clients_with_single_texts_share_executions(
 def test_repeated_texts_cost_no_execution(small_stand_in: Path, small_build: Path) -> None:
     texts = [f"된장찌개 {number} 그릇" for number in range(100)]
     with (
-        running_service(small_build, MODEL=str(small_stand_in), PRECISION="float32") as service,
+        running_service(small_build, MODEL=str(small_stand_in)) as service,
         httpx.Client(base_url=service.proxy, timeout=60) as client,
     ):
         served = Served(service, None, str(small_stand_in))

@@ -9,14 +9,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
-import pytest
 
-from export.stand_in import SMALL, write_stand_in
 from proxy.embedding.batching import BatchingEmbedder
 from proxy.embedding.cache import CachingEmbedder
 from proxy.triton.client import TritonClient
 from proxy.triton.engine import TritonEmbedder
-from tests.integration.conftest import Service, running_service, service_environment
+from tests.integration.conftest import Service, export_here, running_service, service_environment
 from tests.unit.proxy.triton.random_relay import random_relay
 
 TEXTS = [f"갈비탕 {number}" for number in range(60)]
@@ -30,14 +28,12 @@ def vectors_of(service: Service) -> tuple[str, Any]:
 
 
 def test_no_vector_is_taken_for_the_other_models(
-    small_stand_in: Path, tmp_path_factory: pytest.TempPathFactory
+    small_stand_in: Path, other_stand_in: Path, small_build: Path, tmp_path: Path
 ) -> None:
-    other = tmp_path_factory.mktemp("models") / "other-stand-in"
-    write_stand_in(other, SMALL, seed=21)
-    builds = [tmp_path_factory.mktemp("build") for _ in range(2)]
+    builds = [small_build, export_here(tmp_path, other_stand_in)]
     first, second = (
         service_environment(build, MODEL=str(model), CACHE_MB="0")
-        for build, model in zip(builds, (small_stand_in, other), strict=True)
+        for build, model in zip(builds, (small_stand_in, other_stand_in), strict=True)
     )
     with running_service(builds[0], **first) as one, running_service(builds[1], **second) as another:
         expected = dict([vectors_of(one), vectors_of(another)])

@@ -1,5 +1,6 @@
 """Which of Triton's steps run, and the one that has ended."""
 
+import doctest
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import runtime.steps
 from runtime.steps import Steps, running_steps
 from tests.waiting import wait_until
 
@@ -26,6 +28,10 @@ def stubs(tmp_path: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     for process in started.values():
         process.kill()
         process.communicate()
+
+
+def test_the_example_in_the_docstring() -> None:
+    assert doctest.testmod(runtime.steps).failed == 0
 
 
 def test_a_step_that_ended_is_named(tmp_path: Path, stubs: dict[str, subprocess.Popen[bytes]]) -> None:
@@ -48,3 +54,18 @@ def test_a_step_that_is_served_no_more_is_not_lost(tmp_path: Path, stubs: dict[s
     stubs["pooling"].kill()
     wait_until(lambda: len(running_steps(os.getpid())) == 1)
     assert steps.ended(os.getpid()) == ""
+
+
+def test_one_that_another_has_replaced_is_not_lost(stubs: dict[str, subprocess.Popen[bytes]]) -> None:
+    wait_until(lambda: len(running_steps(os.getpid())) == 2)
+    replaced, command = stubs["pooling"], stubs["pooling"].args
+    stubs["later"] = subprocess.Popen(command, stdin=subprocess.PIPE)
+    wait_until(lambda: len(running_steps(os.getpid())) == 3)
+    steps = Steps()
+    assert steps.ended(os.getpid()) == ""
+    replaced.kill()
+    wait_until(lambda: len(running_steps(os.getpid())) == 2)
+    assert steps.ended(os.getpid()) == ""
+    stubs["later"].kill()
+    wait_until(lambda: len(running_steps(os.getpid())) == 1)
+    assert steps.ended(os.getpid()) == "the process of its step 'pooling' has ended"
