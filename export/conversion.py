@@ -11,11 +11,11 @@ import torch
 from safetensors import SafetensorError
 from tokenizers import Tokenizer, normalizers
 from torch import nn
-from torch.ao.quantization import float16_dynamic_qconfig, quantize_dynamic
 from transformers import AutoModel, AutoTokenizer
 
-from export.encoder import PackedEncoder
+from export.encoder import PackedEncoder, replace_linears
 from export.errors import UnsupportedModel
+from export.half_linear import HalfLinear
 from export.layout import SentenceTransformerLayout
 from export.quantization import quantize_int8
 from export.settings import Precision
@@ -127,17 +127,15 @@ def script_encoder(encoder: PackedEncoder, precision: Precision) -> Any:
     """TorchScript of `encoder` at `precision`; the embedding table is in half precision unless that is float32.
 
     float16 and int8 pack the linear layers' weights for FBGEMM; activations and sums stay in float32
-    (see export/quantization.py for int8). `encoder` is used up.
+    (see export/half_linear.py and export/quantization.py). `encoder` is used up.
     """
-    module: nn.Module = encoder
+    if precision == "float16":
+        replace_linears(encoder, lambda _, linear: HalfLinear(linear))
+    elif precision == "int8":
+        quantize_int8(encoder)
     if precision != "float32":
-        table = encoder.word_embeddings
-        if precision == "float16":
-            module = quantize_dynamic(encoder, {nn.Linear: float16_dynamic_qconfig})
-        else:
-            quantize_int8(encoder)
-        module.word_embeddings = nn.Parameter(table.half(), requires_grad=False)
-    return torch.jit.script(module)
+        encoder.word_embeddings = nn.Parameter(encoder.word_embeddings.half(), requires_grad=False)
+    return torch.jit.script(encoder)
 
 
 @_deprecation_is_known()

@@ -5,6 +5,8 @@ runs every linear layer on that, and the attention on texts of equal length toge
 length, in forwards of about `CHUNK_TOKENS` real tokens, so that the activations stay in the processor's cache.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,6 +14,14 @@ from torch.nn import functional
 # Real tokens in one forward: enough to keep the cores at work, few enough for their activations to stay in the
 # processor's cache.
 CHUNK_TOKENS = 512
+
+
+class GeluLinear(nn.Linear):
+    """A linear layer with the GELU after it, in one module since some kernels compute both at once."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        activated: Tensor = functional.gelu(functional.linear(tokens, self.weight, self.bias))
+        return activated
 
 
 class PackedLayer(nn.Module):
@@ -23,15 +33,19 @@ class PackedLayer(nn.Module):
         self.query_key_value = nn.Linear(width, 3 * width)
         self.attention_output = nn.Linear(width, width)
         self.attention_norm = nn.LayerNorm(width, eps=epsilon)
-        self.intermediate = nn.Linear(width, inner)
+        self.intermediate = GeluLinear(width, inner)
         self.output = nn.Linear(inner, width)
         self.output_norm = nn.LayerNorm(width, eps=epsilon)
 
     def forward(self, tokens: Tensor, runs: list[tuple[int, int]]) -> Tensor:
-        """`runs`: texts and tokens of each, for the texts of equal length that follow one another in `tokens`."""
+        """`runs`: texts and tokens of each, for the texts of equal length that follow one another in `tokens`.
+
+        Linear layers may answer in bfloat16 (see export/half_linear.py); attention, sums and norms are in float32.
+        """
         width = tokens.size(1)
         joined = self.query_key_value(tokens)
-        context = torch.empty_like(tokens)
+        context = torch.empty_like(tokens, dtype=joined.dtype)
+        joined = joined.float()
         start = 0
         for texts, length in runs:
             end = start + texts * length
@@ -40,7 +54,7 @@ class PackedLayer(nn.Module):
             context[start:end].view(texts, length, self.heads, width // self.heads).copy_(attended.transpose(1, 2))
             start = end
         tokens = self.attention_norm(tokens + self.attention_output(context))
-        encoded: Tensor = self.output_norm(tokens + self.output(functional.gelu(self.intermediate(tokens))))
+        encoded: Tensor = self.output_norm(tokens + self.output(self.intermediate(tokens)))
         return encoded
 
 
@@ -120,3 +134,11 @@ class PackedEncoder(nn.Module):
                     runs.append((1, count))
                 total += count
         return chunks
+
+
+def replace_linears(encoder: PackedEncoder, made: Callable[[str, nn.Linear], nn.Module]) -> None:
+    """Puts what `made` answers to its name and itself in the place of each linear layer."""
+    for name, module in list(encoder.named_modules()):
+        if isinstance(module, nn.Linear):
+            parent, _, attribute = name.rpartition(".")
+            setattr(encoder.get_submodule(parent), attribute, made(name, module))

@@ -182,7 +182,8 @@ class Launcher:
             self._triton_address,
             self._shared_memory.prefix,
         )
-        environment = triton_environment(self._wheel, self._layout, self._settings.encoder_threads or available_cores())
+        threads = self._settings.encoder_threads or available_cores()
+        environment = triton_environment(self._settings, self._wheel, self._layout, threads)
         return self._children.start(command, environment=environment, folder=self._layout.work, show=self._log.read)
 
     def _start_proxy(self) -> Child:

@@ -2,7 +2,7 @@
 
 <build/triton>/<hash of what it is made of>/
     backends/python/    the wheel's Python backend, the stub of the running Python, and ours beside them
-    backends/pytorch/   model.py, which runs TorchScript through the Python backend
+    backends/pytorch/   model.py, which runs TorchScript through the Python backend, and its modules
     lib/                libpython, for the stub
     perf_lib/           what perf_analyzer asks for
     work/               empty: Triton's working folder, the first place that its Python steps import from
@@ -80,6 +80,7 @@ def lay_out(wheel: TritonWheel, libpython: Path, root: Path) -> Layout:
         "backends/python/numpy2.py": OWN_BACKENDS / "python" / "numpy2.py",
         "backends/python/stub_parent.py": OWN_BACKENDS / "python" / "stub_parent.py",
         "backends/pytorch/model.py": OWN_BACKENDS / "pytorch" / "model.py",
+        "backends/pytorch/encoder_kernels.py": OWN_BACKENDS / "pytorch" / "encoder_kernels.py",
     }
     # The short name: a stub asks for `libpython3.X.so.1.0`, whatever Debian's file behind it is called.
     links = {f"lib/{libpython.name}": libpython}

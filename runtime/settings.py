@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     encoder_threads: Annotated[int, Field(ge=0)] = _setting(
         0, "Threads of the encoder; 0 for the cores that affinity and control group allow.", "a whole number from 0 on"
     )
+    encoder_kernel: Annotated[Literal["auto", "fbgemm", "onednn"], BeforeValidator(_lowercase)] = _setting(
+        "auto",
+        "Library that multiplies the encoder's matrices: `fbgemm`, `onednn` (makes float16 weights bfloat16), or "
+        "`auto` for what this processor is faster with, measured at the first start.",
+        "auto, fbgemm or onednn",
+    )
     start_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = _setting(
         120.0, "Seconds until the first text must be embeddable, else the start is given up.", "a number above 0"
     )

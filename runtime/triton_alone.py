@@ -64,7 +64,7 @@ async def serve(settings: Settings, wheel: TritonWheel, layout: Layout, tell: Ca
     shared_memory = SharedMemory()
     child = children.start(
         triton_command(settings, wheel, layout, serving.folder, serving.key, address, shared_memory.prefix),
-        environment=triton_environment(wheel, layout, settings.encoder_threads or available_cores()),
+        environment=triton_environment(settings, wheel, layout, settings.encoder_threads or available_cores()),
         folder=layout.work,
         show=log.read,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runtime.layout import Layout
-from runtime.settings import Settings
+from runtime.settings import PROJECT_ROOT, Settings
 from runtime.tracing import trace_options
 from runtime.wheel import TritonWheel
 
@@ -64,6 +64,10 @@ def triton_command(
     ]
 
 
+# Where the encoder's backend keeps what it measured of this machine.
+_ENCODER_CHOICES = PROJECT_ROOT / "build" / "encoder"
+
+
 # Turns that an OpenMP thread waits before it sleeps. libgomp's own 300,000 take a core from the other processes
 # after each forward; none at all makes each operation wait for a thread to wake.
 _SPIN_COUNT = 2000
@@ -80,15 +84,21 @@ _ALLOCATOR = {
 
 
 def triton_environment(
-    wheel: TritonWheel, layout: Layout, encoder_threads: int, base: Mapping[str, str] = os.environ
+    settings: Settings,
+    wheel: TritonWheel,
+    layout: Layout,
+    encoder_threads: int,
+    base: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """The environment of Triton and of the Python processes that it starts."""
+    """The environment of Triton and of the Python processes that it starts. `encoder_threads`: at least 1."""
     environment = dict(base)
     environment["LD_LIBRARY_PATH"] = _join(layout.libraries, wheel.libraries, base.get("LD_LIBRARY_PATH"))
     # The stub's embedded Python takes its installation, and so the virtual environment, from the first `python3` on
     # PATH; it reads neither PYTHONHOME nor PYTHONPATH.
     environment["PATH"] = _join(Path(sys.executable).parent, base.get("PATH", os.defpath))
     environment["ENCODER_THREADS"] = str(encoder_threads)
+    environment["ENCODER_KERNEL"] = settings.encoder_kernel
+    environment["ENCODER_CHOICES"] = str(_ENCODER_CHOICES)
     environment.setdefault("GOMP_SPINCOUNT", str(_SPIN_COUNT))
     # A thread for each core stays on it: the kernel leaves two on one core for many requests, each operation waiting
     # for both in turn. With fewer threads the kernel must choose, or two services would choose the same cores.

@@ -33,7 +33,7 @@ ALLOWED = {
         "transformers", "tritonclient",
     },
     "runtime": SETTINGS | {"runtime"},
-    "runtime/backends": {"numpy", "torch", "triton_python_backend_utils"},
+    "runtime/backends": {"encoder_kernels", "numpy", "torch", "triton_python_backend_utils"},
     "proxy": SETTINGS
     | {
         "async_timeout", "cachetools", "fastapi", "httptools", "msgspec", "numpy", "opentelemetry",

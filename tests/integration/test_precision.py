@@ -14,6 +14,8 @@ from tests.parity_texts import KOREAN, OTHER_SCRIPTS, PARITY_TEXTS, texts_at_the
 
 # Of the default, as promised to users; and of int8, under the least that docs/benchmarks.md publishes of sentences.
 MINIMUM_COSINE = {"float16": 0.99999, "int8": 0.97}
+# Of a service, which may take bfloat16 for float16 (`ENCODER_KERNEL`).
+SERVED_MINIMUM_COSINE = MINIMUM_COSINE | {"float16": 0.9999}
 
 
 def texts_for(original: Any, precision: str) -> list[str]:
@@ -23,11 +25,11 @@ def texts_for(original: Any, precision: str) -> list[str]:
     return PARITY_TEXTS + texts_at_the_limit(original.tokenizer, original.max_seq_length)
 
 
-def assert_close(found: Any, served: Served, texts: list[str], precision: str) -> None:
+def assert_close(found: Any, served: Served, texts: list[str], minimum: float) -> None:
     expected = served.original.encode(texts, batch_size=1, normalize_embeddings=True)
     cosines = (np.asarray(found) * expected).sum(1)
     worst = int(cosines.argmin())
-    assert cosines[worst] >= MINIMUM_COSINE[precision], f"{texts[worst][:40]!r}: cosine {cosines[worst]}"
+    assert cosines[worst] >= minimum, f"{texts[worst][:40]!r}: cosine {cosines[worst]}"
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8"])
@@ -39,7 +41,7 @@ def test_the_service_is_close_to_the_original(
     with running_service(tmp_path, MODEL=str(multilingual_folder), PRECISION=precision) as service:
         answer = httpx.post(f"{service.proxy}/api/v1/embed-batch", json={"texts": texts}, timeout=60).json()
     assert answer["version"].endswith(f"-{precision}")
-    assert_close(answer["embeddings"], multilingual_model, texts, precision)
+    assert_close(answer["embeddings"], multilingual_model, texts, SERVED_MINIMUM_COSINE[precision])
 
 
 @pytest.mark.models
@@ -52,4 +54,4 @@ def test_the_exported_steps_are_close_to_the_original(
     served: Served = request.getfixturevalue(model)
     texts = texts_for(served.original, precision)
     export_here(tmp_path, served.model, precision)
-    assert_close(ExportedSteps(tmp_path / "model_repository").embed(texts), served, texts, precision)
+    assert_close(ExportedSteps(tmp_path / "model_repository").embed(texts), served, texts, MINIMUM_COSINE[precision])

@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import struct
+import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import triton_python_backend_utils as pb_utils
+from encoder_kernels import choose_kernels
 
 Arrays = tuple["np.ndarray[Any, Any]", ...]
 
@@ -41,6 +43,8 @@ class TritonPythonModel:
         self.module = torch.jit.load(str(path), map_location="cpu")
         _map_tables(self.module, path)
         torch.set_num_threads(self.threads)
+        if told := choose_kernels(self.module, path):
+            print(told, file=sys.stderr, flush=True)
         # After the line above, since torch hands the latest number to MKL for every thread.
         self.workers = ThreadPoolExecutor(self.threads, initializer=_work_alone, initargs=(cores,))
         # Loading leaves as much again in the allocator's free lists as it keeps.

@@ -45,7 +45,7 @@ def test_everything_is_in_its_place(wheel: TritonWheel, libpython: Path, tmp_pat
     assert utilities.startswith("# python/triton_python_backend_utils.py\n")
     assert utilities.endswith("numpy2.repair(c_python_backend_utils)\n")
     assert "stub_parent.end_with_parent()\n" in utilities
-    for name in ("python/numpy2.py", "python/stub_parent.py", "pytorch/model.py"):
+    for name in ("python/numpy2.py", "python/stub_parent.py", "pytorch/model.py", "pytorch/encoder_kernels.py"):
         assert (layout.backends / name).read_text() == (OWN_BACKENDS / name).read_text()
     # Triton refuses a library that is a link out of the backend's folder.
     assert not any(path.is_symlink() for path in layout.backends.rglob("*"))

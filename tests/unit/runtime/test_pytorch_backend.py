@@ -35,6 +35,7 @@ class Lookup(torch.nn.Module):
 def backend(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The backend's module, with a stand-in for what the stub process brings along."""
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", ModuleType("triton_python_backend_utils"))
+    monkeypatch.syspath_prepend(OWN_BACKENDS / "pytorch")
     return load_module(OWN_BACKENDS / "pytorch" / "model.py")
 
 

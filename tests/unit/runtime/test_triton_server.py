@@ -36,28 +36,34 @@ def test_both_protocols_shut_the_same_parts_with_the_key() -> None:
 
 
 def test_the_steps_find_libpython_and_the_same_virtual_environment() -> None:
-    environment = triton_environment(WHEEL, LAYOUT, 2, {"PATH": "/usr/bin", "LD_LIBRARY_PATH": "/mine"})
+    environment = triton_environment(Settings(), WHEEL, LAYOUT, 2, {"PATH": "/usr/bin", "LD_LIBRARY_PATH": "/mine"})
     assert environment["LD_LIBRARY_PATH"] == "/l/lib:/w/libs:/mine"
     assert environment["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
-    assert triton_environment(WHEEL, LAYOUT, 2, {})["LD_LIBRARY_PATH"] == "/l/lib:/w/libs"
+    assert triton_environment(Settings(), WHEEL, LAYOUT, 2, {})["LD_LIBRARY_PATH"] == "/l/lib:/w/libs"
 
 
 def test_steps_get_one_thread_where_nothing_else_is_said() -> None:
-    environment = triton_environment(WHEEL, LAYOUT, 2, {"OMP_NUM_THREADS": "4"})
+    environment = triton_environment(Settings(), WHEEL, LAYOUT, 2, {"OMP_NUM_THREADS": "4"})
     assert (environment["OMP_NUM_THREADS"], environment["OPENBLAS_NUM_THREADS"]) == ("4", "1")
 
 
 def test_memory_comes_from_one_pool_that_keeps_nothing_back_where_nothing_else_is_said() -> None:
-    environment = triton_environment(WHEEL, LAYOUT, 2, {"MALLOC_ARENA_MAX": "4"})
+    environment = triton_environment(Settings(), WHEEL, LAYOUT, 2, {"MALLOC_ARENA_MAX": "4"})
     assert environment["MALLOC_ARENA_MAX"] == "4"
     assert environment["GLIBC_TUNABLES"] == "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"
 
 
 def test_threads_are_bound_only_where_there_is_one_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 4)
-    assert triton_environment(WHEEL, LAYOUT, 4, {})["OMP_PROC_BIND"] == "true"
-    assert triton_environment(WHEEL, LAYOUT, 4, {"OMP_PROC_BIND": "false"})["OMP_PROC_BIND"] == "false"
-    assert "OMP_PROC_BIND" not in triton_environment(WHEEL, LAYOUT, 3, {})
+    assert triton_environment(Settings(), WHEEL, LAYOUT, 4, {})["OMP_PROC_BIND"] == "true"
+    assert triton_environment(Settings(), WHEEL, LAYOUT, 4, {"OMP_PROC_BIND": "false"})["OMP_PROC_BIND"] == "false"
+    assert "OMP_PROC_BIND" not in triton_environment(Settings(), WHEEL, LAYOUT, 3, {})
+
+
+def test_the_encoder_is_told_its_kernel_and_where_it_keeps_what_it_measured() -> None:
+    environment = triton_environment(Settings(encoder_kernel="onednn"), WHEEL, LAYOUT, 2, {"ENCODER_KERNEL": "fbgemm"})
+    assert environment["ENCODER_KERNEL"] == "onednn"
+    assert Path(environment["ENCODER_CHOICES"]).is_absolute()
 
 
 def test_perf_analyzer_finds_what_the_wheel_has_under_other_names() -> None:
