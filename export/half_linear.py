@@ -23,6 +23,7 @@ class HalfLinear(nn.Module):
         self.gelu = isinstance(linear, GeluLinear)
         self._packed_params = LinearPackedParams(dtype=torch.float16)
         self._packed_params.set_weight_bias(linear.weight.detach(), linear.bias.detach())
+        self.onednn_is_coarser = True  # 8 bits of a number's value, where float16 has 11: not to be taken unasked
         self.onednn_from = -1
         self.weight = torch.empty(0)
         self.bias = linear.bias.detach().clone()

@@ -49,8 +49,9 @@ class Settings(BaseSettings):
     )
     encoder_kernel: Annotated[Literal["auto", "fbgemm", "onednn"], BeforeValidator(_lowercase)] = _setting(
         "auto",
-        "Library that multiplies the encoder's matrices: `fbgemm`, `onednn` (makes float16 weights bfloat16), or "
-        "`auto` for what this processor is faster with, measured at the first start.",
+        "Library that multiplies the encoder's matrices: `fbgemm`, `onednn` (makes float16 weights bfloat16: several "
+        "times faster on processors with AMX, slower on most others), or `auto`: for int8 what this processor is "
+        "faster with, measured at the first start, and else `fbgemm`.",
         "auto, fbgemm or onednn",
     )
     start_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = _setting(

@@ -21,6 +21,7 @@ class Layer(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.used: list[int] = []
+        self.onednn_is_coarser = False
         self.freed = 0
 
     def use_onednn(self, from_tokens: int) -> None:
@@ -42,6 +43,12 @@ class Encoder(torch.nn.Module):
         if not self.works and self.layer.used[-1] == 0:
             raise RuntimeError("bf16 path needs the cpu support avx512_core")
         return input_ids * attention_mask
+
+
+def encoder_with_coarser_numbers() -> Encoder:
+    encoder = Encoder()
+    encoder.layer.onednn_is_coarser = True
+    return encoder
 
 
 @pytest.fixture
@@ -67,6 +74,16 @@ def test_what_is_set_is_used_and_not_measured(
     found, told = choose(backend, Encoder(), model, {"ENCODER_KERNEL": set_to})
     assert found == expected
     assert "as set" in told
+
+
+def test_a_kernel_with_coarser_numbers_is_never_taken_unasked(
+    backend: Any, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "_compare", None)
+    found, told = choose(backend, encoder_with_coarser_numbers(), model, {})
+    assert found == -1
+    assert "bfloat16" in told
+    assert choose(backend, encoder_with_coarser_numbers(), model, {"ENCODER_KERNEL": "onednn"})[0] == 0
 
 
 @pytest.mark.parametrize("set_to", ["auto", "onednn"])
