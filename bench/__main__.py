@@ -21,7 +21,7 @@ from export.settings import Settings
 def main() -> int:
     """Exit code 1 where a part failed; a target that is missed is only marked."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, no peers; does not touch docs/")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, the baseline alone; does not touch docs/")
     parser.add_argument("--model", choices=SUBJECTS, default="stand-in", help="what all services serve")
     options = parser.parse_args()
     return run(SUBJECTS[options.model], QUICK if options.quick else FULL)
@@ -81,12 +81,12 @@ def publish(subject: Subject, plan: Plan, ours: list[str], results: Results) -> 
     about = {"model": subject.name, "machine": found, "client": client, "plan": asdict(plan), "seconds": seconds}
     document = report.document(results, ours, about)
     file = page.file_of(subject.name, found["processor"], folder)
-    report.write_json(file, document)
     run = page.Run.of(subject.name, document)
-    print("\n" + "\n\n".join(map(report.as_text, run.tables())))
-    print(f"\n{run.about}; written to {file.relative_to(ROOT)}")
     with results.part("charts"):
         page.draw(run, folder)
+    report.write_json(file, document)
+    print("\n" + "\n\n".join(map(report.as_text, run.tables())))
+    print(f"\n{run.about}; written to {file.relative_to(ROOT)}")
     if plan is FULL:
         page.rewrite(subject.name)
         if file == scaling.RESULTS:

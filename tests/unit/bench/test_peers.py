@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from bench import peers
+from bench.__main__ import taking_part
 from bench.peers import NAMES, PEERS, TORCH, for_transformers_4, named
+from bench.results import Results
+from bench.services import SUBJECTS
 
 
 def test_who_serves_which_model() -> None:
@@ -31,6 +34,17 @@ def test_an_environment_of_other_packages_is_not_installed(monkeypatch: pytest.M
     assert not peer.installed
     (peer.folder / "installed").write_text(str(peer.steps), encoding="utf-8")
     assert peer.installed
+
+
+def test_one_that_is_not_installed_is_left_out_with_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(peers, "BUILD", tmp_path)
+    onnx = named("infinity-onnx")
+    onnx.folder.mkdir()
+    (onnx.folder / "installed").write_text(str(onnx.steps), encoding="utf-8")
+    results = Results()
+    assert taking_part(SUBJECTS["stand-in"], results) == ["infinity-onnx"]
+    assert results.notes == ["infinity takes no part: install it with `make bench-peers`."]
+    assert results.failures == []
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=NAMES)
