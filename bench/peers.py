@@ -16,7 +16,7 @@ BUILD = ROOT / "build" / "peers"
 # first and alone, so that a local CPU wheel of the service's own release is taken
 TORCH = "torch==2.13.0"
 
-# What optimum's own command makes of a graph with fused attention fails, since it gives no type for a missing shape.
+# optimum's own command fails on a graph with fused attention, whose tensors' types ONNX cannot infer: 1 is float32.
 _QUANTIZE = """
 import sys
 from onnxruntime.quantization import QuantType, quantize_dynamic
