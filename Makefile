@@ -66,14 +66,14 @@ $(VENV)/%.installed: requirements/%.lock requirements/install.sh
 	@requirements/install.sh $(VENV) $<
 	@touch $@
 
-bench: setup-dev ## Measure against the original service and, where installed, infinity; writes docs/benchmarks/
+bench: setup-dev ## Measure against the original service and the peers that are installed; writes docs/benchmarks/
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench --model multilingual-e5-small
 
 bench-quick: setup-dev ## The same in short on the stand-in alone; writes build/bench/stand-in/quick/
 	@$(BIN)/python -m bench --quick
 
-bench-peers: ## Install infinity into an environment of its own, for `make bench`
+bench-peers: ## Install the peers, each into an environment of its own, for `make bench`
 	@$(PYTHON) -m bench.peers
 
 where-time-goes: setup-dev ## Show where a query's time goes, part by part; writes docs/architecture.md and docs/benchmarks/
@@ -82,7 +82,7 @@ where-time-goes: setup-dev ## Show where a query's time goes, part by part; writ
 accuracy: setup-dev ## Compare each precision with sentence-transformers on real weights; writes docs/benchmarks/
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m bench.accuracy
 
-scaling: setup-dev ## Work out docs/scaling.md anew from docs/benchmarks/results.json
+scaling: setup-dev ## Work out docs/scaling.md anew from one processor's results in docs/benchmarks/
 	@$(BIN)/python -m bench.scaling --write
 
 chaos: setup-dev ## Inject faults under load; writes docs/reliability.md; with SHORT=1 some minutes of it, build/reliability/ alone

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from tokenizers import Tokenizer
 
-from bench import charts, load, machine, peers, report, scaling
+from bench import load, machine, page, peers, report, scaling
 from bench.alone import measure_alone, measure_cache, start_all
 from bench.forward import BareForward
 from bench.plan import FULL, QUICK, Plan
@@ -21,31 +21,37 @@ from export.settings import Settings
 def main() -> int:
     """Exit code 1 where a part failed; a target that is missed is only marked."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, no infinity; does not touch docs/")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, the baseline alone; does not touch docs/")
     parser.add_argument("--model", choices=SUBJECTS, default="stand-in", help="what all services serve")
     options = parser.parse_args()
     return run(SUBJECTS[options.model], QUICK if options.quick else FULL)
 
 
 def run(subject: Subject, plan: Plan) -> int:
-    """Measures, prints the table and writes the files; the full run's to docs/."""
+    """Measures, prints the tables and writes the files; the full run's to docs/."""
     ours = list(dict.fromkeys([Settings.model_fields["precision"].default, "int8"]))
     prepare(subject, ours)
     results = Results()
-    names = ["baseline", *ours]
-    if plan.infinity and peers.installed():
-        names.insert(1, "infinity")
-    elif plan.infinity:
-        print("infinity takes no part: install it with `make bench-peers`", flush=True)
+    names = ["baseline", *(taking_part(subject, results) if plan.peers else []), *ours]
     measure(subject, plan, names, ours, results)
     return publish(subject, plan, ours, results)
+
+
+def taking_part(subject: Subject, results: Results) -> list[str]:
+    """The peers that are installed and serve the model; each other one that could is told."""
+    could = [peer for peer in peers.PEERS if peer.serves(subject.name)]
+    for peer in could:
+        if not peer.installed:
+            results.notes.append(f"{peer.name} takes no part: install it with `make bench-peers`.")
+            print(results.notes[-1], flush=True)
+    return [peer.name for peer in could if peer.installed]
 
 
 def measure(subject: Subject, plan: Plan, names: list[str], ours: list[str], results: Results) -> None:
     """Every part in order; none stops the others."""
     queries = Queries()
     for name in names:
-        with results.part(f"alone: {name}"):
+        with results.part(f"alone: {name}", optional=name in peers.NAMES):
             measure_alone(subject, name, plan, queries, results)
     for name in ours:
         with results.part(f"cache: {name}"):
@@ -64,33 +70,26 @@ def measure(subject: Subject, plan: Plan, names: list[str], ours: list[str], res
 
 
 def _is_charted(subject: Subject) -> bool:
-    """The stand-in's cost is the default model's: charts and docs/scaling.md are drawn from it alone."""
+    """The stand-in's cost is the default model's: charts are drawn from it alone."""
     return subject.name == "stand-in"
 
 
 def publish(subject: Subject, plan: Plan, ours: list[str], results: Results) -> int:
     """Prints and writes what was measured; the exit code."""
-    folder = report.PAGE.parent / "benchmarks" if plan is FULL else subject.work / plan.name
-    file = folder / ("results.json" if _is_charted(subject) else f"{subject.name}.json")
+    folder = page.FOLDER if plan is FULL else subject.work / plan.name
     found, client, seconds = machine.describe(), load.tool(), results.elapsed
     about = {"model": subject.name, "machine": found, "client": client, "plan": asdict(plan), "seconds": seconds}
-    described = f"{subject.name}; {machine.sentence(found)}; load from {client}; {seconds / 60:.1f} minutes"
     document = report.document(results, ours, about)
+    file = page.file_of(subject.name, found["processor"], folder)
+    run = page.Run.of(subject.name, document)
+    with results.part("charts"):
+        page.draw(run, folder)
     report.write_json(file, document)
-    lines = report.table(report.rows(results, ours), ours)
-    processor = report.processor_table(results, ours)
-    print(f"\n{report.as_text(lines)}\n\n{report.as_text(processor)}\n")
-    print(f"{described}; written to {file.relative_to(ROOT)}")
-    section = [f"{described}.", report.as_markdown(lines), report.as_markdown(processor)]
-    if _is_charted(subject):
-        baseline = results.spread("rate_16", "baseline")
-        with results.part("charts"):
-            charts.draw(results.curves, baseline.median if baseline else None, folder)
-        section += [f"![{chart.title}](benchmarks/{chart.file})" for chart in charts.CHARTS]
-    section += [f"This part failed: {failure}" for failure in results.failures]
+    print("\n" + "\n\n".join(map(report.as_text, run.tables())))
+    print(f"\n{run.about}; written to {file.relative_to(ROOT)}")
     if plan is FULL:
-        report.rewrite_section(report.PAGE, "\n\n".join(section), report.begin(subject.name))
-        if _is_charted(subject):
+        page.rewrite(subject.name)
+        if file == scaling.RESULTS:
             with results.part("scaling"):
                 scaling.rewrite(document)
     for failure in results.failures:

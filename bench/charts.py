@@ -23,11 +23,14 @@ CHARTS = (
 
 
 def draw(
-    curves: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], baseline_rate: float | None, folder: Path
+    curves: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+    baseline_rate: float | None,
+    folder: Path,
+    prefix: str = "",
 ) -> list[Path]:
     """Draws every chart that has points into `folder`; the files.
 
-    `baseline_rate`: requests/s of the baseline at 16 clients, a line to compare with.
+    `baseline_rate`: requests/s of the baseline at 16 clients, a line to compare with. `prefix` begins the files' names.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -55,6 +58,7 @@ def draw(
         axes.legend()
         folder.mkdir(parents=True, exist_ok=True)
         # No date, so that equal results give an equal file.
-        figure.savefig(folder / chart.file, format="svg", metadata={"Date": None})
-        drawn.append(folder / chart.file)
+        file = folder / f"{prefix}{chart.file}"
+        figure.savefig(file, format="svg", metadata={"Date": None})
+        drawn.append(file)
     return drawn

@@ -33,12 +33,12 @@ class BareForward:
             start_new_session=True,
         )
 
-    def seconds(self, texts: Sequence[str], period: float) -> list[float]:
-        """What the forward of each text takes, when one starts every `period` seconds.
+    def seconds(self, texts: Sequence[str], period: float, call_texts: int = 1) -> list[float]:
+        """What each forward of `call_texts` texts takes, when one starts every `period` seconds.
 
         Raises `RuntimeError` where the process ended.
         """
-        return self.ask({"texts": list(texts), "period": period})
+        return self.ask({"texts": list(texts), "period": period, "call_texts": call_texts})
 
     def ask(self, task: dict[str, Any]) -> list[float]:
         """The module's answer to a task.
@@ -88,7 +88,8 @@ def main() -> None:
     steps = ExportedSteps(repository)
     for line in sys.stdin:
         task = json.loads(line)
-        inputs = [steps.tokenize([text]) for text in task["texts"]]
+        texts, size = task["texts"], task["call_texts"]
+        inputs = [steps.tokenize(texts[first : first + size]) for first in range(0, len(texts), size)]
         taken = []
         with torch.inference_mode():
             for place, (ids, mask) in enumerate(inputs[:20] + inputs):  # the first ones warm up and do not count

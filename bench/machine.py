@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,15 @@ def sentence(found: Mapping[str, Any]) -> str:
         f"{found['processor']}, {found['cores']} cores, {found['memory_gib']} GiB, Linux {found['kernel']}, "
         f"Python {found['python']}, {packages}; commit {found['commit']}"
     )
+
+
+def file_name(processor: str) -> str:
+    """What a processor is called in the names of files.
+
+    >>> file_name("Intel(R) Xeon(R) Processor @ 2.60GHz")
+    'intel-xeon-processor-2-60ghz'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", processor.lower())).strip("-")
 
 
 def _field(path: Path, name: str) -> str:

@@ -9,7 +9,7 @@ class Plan:
 
     name: str
     rounds: int  # of every alternating measurement
-    infinity: bool  # whether the peer takes part, where it is installed
+    peers: bool  # whether those that are installed take part
     warm_up: int  # short queries and a tenth as many batches, before anything is counted
     latency_requests: int  # one after another, ours, in one round
     latency_requests_peers: int
@@ -18,6 +18,7 @@ class Plan:
     memory_requests: int  # before the memory of ours is read
     memory_requests_peers: int
     forwards: int  # bare forwards in one round
+    joined_forwards: int  # of 16 texts each, in one round
     client_counts: tuple[int, ...]  # of the chart
     client_seconds: int  # of load for each of them
     token_counts: tuple[int, ...]  # of the chart, special tokens included
@@ -31,7 +32,7 @@ class Plan:
 FULL = Plan(
     name="full",
     rounds=5,
-    infinity=True,
+    peers=True,
     warm_up=60,
     latency_requests=400,
     latency_requests_peers=60,
@@ -40,6 +41,7 @@ FULL = Plan(
     memory_requests=10_000,
     memory_requests_peers=1_000,
     forwards=200,
+    joined_forwards=30,
     client_counts=(1, 2, 4, 8, 16, 32, 64, 128, 256),
     client_seconds=2,
     token_counts=(3, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_560, 5_120, 12_800),
@@ -53,7 +55,7 @@ FULL = Plan(
 QUICK = Plan(
     name="quick",
     rounds=2,
-    infinity=False,
+    peers=False,
     warm_up=20,
     latency_requests=100,
     latency_requests_peers=20,
@@ -62,6 +64,7 @@ QUICK = Plan(
     memory_requests=400,
     memory_requests_peers=60,
     forwards=60,
+    joined_forwards=10,
     client_counts=(1, 16, 256),
     client_seconds=1,
     token_counts=(3, 16, 128, 1_024, 12_800),

@@ -1,4 +1,4 @@
-"""A run as a table, as JSON, and as the marked section of docs/benchmarks.md."""
+"""A run as tables and as JSON, and the marked section of a page."""
 
 import json
 from collections.abc import Sequence
@@ -6,18 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.measures import MEASURES, Measure
+from bench.measures import PROXY, Measure, Target, of_model
 from bench.results import Results
 from bench.services import PEERS, ROOT
 from bench.statistics import Spread
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-END = "<!-- /results -->"
-
-
-def begin(subject: str) -> str:
-    """The mark before the section of a model's results; `END` is after it."""
-    return f"<!-- results: written by python -m bench --model {subject} -->"
 
 
 def number(value: float, digits: int) -> str:
@@ -41,9 +35,9 @@ def cell(found: Spread | None, digits: int) -> str:
     return f"{text} ({number(found.least, digits)} to {number(found.greatest, digits)})"
 
 
-def rows(results: Results, ours: Sequence[str]) -> list[dict[str, Any]]:
-    """Every row that something was measured for, with each service's spread, ratio and mark."""
-    return [row for measure in MEASURES if (row := _row(measure, results, ours)) is not None]
+def rows(results: Results, ours: Sequence[str], model: str) -> list[dict[str, Any]]:
+    """Every row of a model that something was measured for, with each service's spread, ratio and mark."""
+    return [row for measure in of_model(model) if (row := _row(measure, results, ours)) is not None]
 
 
 def _row(measure: Measure, results: Results, ours: Sequence[str]) -> dict[str, Any] | None:
@@ -62,37 +56,53 @@ def _row(measure: Measure, results: Results, ours: Sequence[str]) -> dict[str, A
     return {"measure": measure, "values": values, "ratios": ratios, "met": met}
 
 
-def table(found: Sequence[dict[str, Any]], ours: Sequence[str]) -> list[list[str]]:
-    """The header, then a line for each row: values, then for each of ours its ratio, what is asked and the mark."""
-    lines = [
-        ["measure", "unit", *PEERS, *ours, *(f"{name}: ratio" for name in ours), *(f"{name}: asked" for name in ours)]
-    ]
+def table(found: Sequence[dict[str, Any]], ours: Sequence[str], processor: str) -> list[list[str]]:
+    """The header, then a line for each row: values, then for each of ours its ratio, what is asked and the mark.
+
+    Services without any value have no column; a row against a peer has no values, since they stand above it.
+    """
+    others = [name for name in PEERS if any(row["values"][name] for row in found)]
+    ratios, asked = (f"{name}: ratio" for name in ours), (f"{name}: asked" for name in ours)
+    lines = [[f"measure, {processor}", "unit", *others, *ours, *ratios, *asked]]
     for row in found:
         measure: Measure = row["measure"]
-        line = [measure.label, measure.unit]
-        line += [cell(row["values"][name], measure.digits) for name in (*PEERS, *ours)]
+        line = [measure.label, "" if measure.is_against_peer else measure.unit]
+        line += [
+            "" if measure.is_against_peer else cell(row["values"][name], measure.digits) for name in (*others, *ours)
+        ]
         line += [cell(row["ratios"].get(name), 2) if measure.against else "" for name in ours]
-        line += [_asked(measure, name, row["met"].get(name)) for name in ours]
+        line += [asked_of(measure.target, name, row["met"].get(name)) for name in ours]
         lines.append(line)
     return lines
 
 
-def _asked(measure: Measure, name: str, met: bool | None) -> str:
-    bound = measure.target.bound(name) if measure.target else None
-    if measure.target is None or bound is None:
-        return ""
-    mark = {True: "✓", False: "✗", None: "?"}[met]
-    return f"{measure.target.sign} {bound:g} {mark}"
+def asked_of(target: Target | None, name: str, met: bool | None) -> str:
+    """What is asked of a precision, and whether it is reached; empty where nothing is.
+
+    >>> asked_of(Target("≥", 3, None), "float16", True), asked_of(Target("≥", 3, None), "int8", None)
+    ('≥ 3 ✓', '')
+    """
+    bound = target.bound(name) if target else None
+    return "" if target is None or bound is None else f"{target.sign} {bound:g} {mark(met)}"
 
 
-def processor_table(results: Results, ours: Sequence[str]) -> list[list[str]]:
-    """Processor milliseconds for one request, by process."""
+def mark(met: bool | None) -> str:
+    """ "?" where it could not be measured."""
+    return {True: "✓", False: "✗", None: "?"}[met]
+
+
+def processor_table(results: Results, ours: Sequence[str], processor: str) -> list[list[str]]:
+    """Processor milliseconds for one request, by process; what is asked of the proxy."""
     names = [name for name in ours if name in results.processor_ms]
     processes = sorted({process for name in names for process in results.processor_ms[name]})
-    lines = [["processor time for one request, ms", *names]]
+    lines = [[f"processor time for one request, ms, {processor}", *names, *(f"{name}: asked" for name in names)]]
     for process in processes:
-        lines.append([process, *(number(results.processor_ms[name].get(process, 0.0), 2) for name in names)])
-    return [*lines, ["all", *(number(sum(results.processor_ms[name].values()), 2) for name in names)]]
+        found = {name: results.processor_ms[name].get(process, 0.0) for name in names}
+        target = PROXY if process == "proxy" else None
+        asked = [asked_of(target, name, PROXY.met(name, found[name])) for name in names]
+        lines.append([process, *(number(found[name], 2) for name in names), *asked])
+    sums = [number(sum(results.processor_ms[name].values()), 2) for name in names]
+    return [*lines, ["all", *sums, *("" for _ in names)]]
 
 
 def as_text(lines: Sequence[Sequence[str]]) -> str:
@@ -115,9 +125,9 @@ def as_markdown(lines: Sequence[Sequence[str]]) -> str:
 
 
 def document(results: Results, ours: Sequence[str], about: dict[str, Any]) -> dict[str, Any]:
-    """The JSON of a run: `about` (machine, plan, client), samples, spreads, ratios, targets, charts' points."""
+    """The JSON of a run: `about` (model, machine, plan, client), samples, spreads, ratios, targets, charts' points."""
     listed = []
-    for row in rows(results, ours):
+    for row in rows(results, ours, about["model"]):
         measure: Measure = row["measure"]
         entry = asdict(measure)
         for part in ("values", "ratios"):
@@ -126,6 +136,7 @@ def document(results: Results, ours: Sequence[str], about: dict[str, Any]) -> di
     return {
         **about,
         "failures": results.failures,
+        "notes": results.notes,
         "rows": listed,
         "processor_ms_per_request": results.processor_ms,
         "curves": results.curves,
@@ -138,7 +149,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def rewrite_section(page: Path, section: str, begin: str, end: str = END) -> None:
+def rewrite_section(page: Path, section: str, begin: str, end: str) -> None:
     """Puts `section` between the page's marks `begin` and `end`.
 
     Raises `ValueError` where the page has not both.

@@ -2,9 +2,10 @@
 
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from bench.statistics import Spread, spread
 
@@ -17,7 +18,19 @@ class Results:
     curves: dict[str, dict[str, list[tuple[float, float]]]] = field(default_factory=dict)  # curve, service, points
     processor_ms: dict[str, dict[str, float]] = field(default_factory=dict)  # service, process, a request
     failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # on peers that took no part, or failed
     _started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> "Results":
+        """Those of a run's JSON."""
+        return cls(
+            samples=document["samples"],
+            curves=document["curves"],
+            processor_ms=document["processor_ms_per_request"],
+            failures=document["failures"],
+            notes=document.get("notes", []),
+        )
 
     def add(self, measure: str, service: str, value: float) -> None:
         """One round's value."""
@@ -51,11 +64,14 @@ class Results:
         return time.monotonic() - self._started
 
     @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Says that a part begins; an exception in it is noted and printed, and the run goes on."""
+    def part(self, name: str, optional: bool = False) -> Iterator[None]:
+        """Says that a part begins; an exception in it is noted and printed, and the run goes on.
+
+        `optional`: it is no failure of the run.
+        """
         print(f"[{self.elapsed:4.0f} s] {name}", flush=True)
         try:
             yield
         except Exception as error:
             traceback.print_exc()
-            self.failures.append(f"{name}: {type(error).__name__}: {error}")
+            (self.notes if optional else self.failures).append(f"{name}: {type(error).__name__}: {error}")

@@ -11,6 +11,8 @@ from bench.services import Service
 from bench.statistics import percentile
 from bench.texts import LongTexts, Queries
 
+CLIENTS = 16  # of the rows with short queries
+
 
 class Rounds:
     """Works on services that are up. `forwards`: the bare forward of each of ours."""
@@ -41,12 +43,12 @@ class Rounds:
     def run(self) -> None:
         """Every round; a measurement that fails is noted and tried again in the next."""
         for service in self.services.values():
-            with self.results.part(f"warm up {service.name}"):
+            with self.results.part(f"warm up {service.name}", service.is_optional):
                 self._short(service, self.plan.warm_up)
                 self._batches(service, 1)
         for number in range(1, self.plan.rounds + 1):
             for service in self.services.values():
-                with self.results.part(f"round {number} of {self.plan.rounds}: {service.name}"):
+                with self.results.part(f"round {number} of {self.plan.rounds}: {service.name}", service.is_optional):
                     self._measure(service)
         self._summarise()
 
@@ -94,9 +96,13 @@ class Rounds:
             results.add("forward_ms", name, forward * 1e3)
             results.add("over_forward_ms", name, (p50 - forward) * 1e3)
         before = processor_seconds(service.process.pid)
-        sixteen = checked(load(service, 16, self.plan.load_seconds, self.queries))
+        sixteen = checked(load(service, CLIENTS, self.plan.load_seconds, self.queries))
         self._count_processor(service, before, sixteen.requests)
         results.add("rate_16", name, sixteen.rate)
+        if name in self.forwards:
+            forward_rate = self._forward_rate(self.forwards[name])
+            results.add("forward_rate_16", name, forward_rate)
+            results.add("rate_16_over_forward", name, sixteen.rate / forward_rate)
         results.add("batch_s", name, percentile(self._batches(service, self.plan.batches), 50))
         if service.is_ours:
             many = load(service, 256, self.plan.load_seconds, self.queries)
@@ -104,6 +110,11 @@ class Rounds:
             results.add("rate_256", name, many.rate)
             results.add("rate_256_over_16", name, many.rate / sixteen.rate)
             checked(many)
+
+    def _forward_rate(self, forward: BareForward) -> float:
+        """Queries a second that the bare forward takes, call after call, when each has as many as there are clients."""
+        texts = self.queries.take(CLIENTS * self.plan.joined_forwards)
+        return CLIENTS / percentile(forward.seconds(texts, 0.0, CLIENTS), 50)
 
     def _short(self, service: Service, count: int) -> list[float]:
         bodies = [service.single_body(text) for text in self.queries.take(count)]

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 WORK = BUILD / "bench"  # exports and logs of the benchmark
 
-PEERS = ("baseline", "infinity")  # whatever else runs is ours, named by its precision
+PEERS = ("baseline", *peers.NAMES)  # whatever else runs is ours, named by its precision
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 _starts = itertools.count(1)
@@ -70,6 +70,11 @@ class Service:
     def is_ours(self) -> bool:
         return self.name not in PEERS
 
+    @property
+    def is_optional(self) -> bool:
+        """Whether the benchmark goes without it where it fails."""
+        return self.name in peers.NAMES
+
 
 def prepare(subject: Subject, precisions: Sequence[str]) -> None:
     """Writes the model and exports it at each precision, where that is not there yet; prints what it does.
@@ -97,9 +102,10 @@ def repository(subject: Subject, precision: str) -> Path:
 
 @contextmanager
 def running(subject: Subject, name: str, **settings: str) -> Iterator[Service]:
-    """Starts `baseline`, `infinity` or, by the name of its precision, ours; stops it at the end.
+    """Starts `baseline`, a peer or, by the name of its precision, ours; stops it at the end.
 
-    `settings` are further environment variables. Raises `ServiceFailed`.
+    `settings` are further environment variables. Raises `ServiceFailed`, and `subprocess.CalledProcessError` where a
+    peer cannot read the model.
     """
     subject.work.mkdir(parents=True, exist_ok=True)
     if name in PEERS:
@@ -107,7 +113,7 @@ def running(subject: Subject, name: str, **settings: str) -> Iterator[Service]:
         arguments = (
             [sys.executable, "-m", "bench.baseline", str(port), str(subject.folder)]
             if name == "baseline"
-            else peers.command(port, peers.readable_model(subject.folder, subject.work / "infinity-model"))
+            else peers.named(name).prepared_command(port, subject.folder, subject.work)
         )
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", **settings}
     else:
@@ -136,7 +142,7 @@ def running(subject: Subject, name: str, **settings: str) -> Iterator[Service]:
 
 
 def _service(name: str, process: "subprocess.Popen[bytes]", port: int, ready_seconds: float) -> Service:
-    if name == "infinity":
+    if name in peers.NAMES:
         path = "/embeddings"
         return Service(name, process, port, path, path, lambda text: _peer_body([text]), _peer_body, ready_seconds)
     return Service(

@@ -66,7 +66,7 @@ def publish(one: Watched, sixteen: Watched, adds_up: str, forwards: str, precisi
         f"with 16, whose calls have {sixteen.call_texts:.0f} texts."
     )
     tables = [adds_up, where_tables.of_processes(one, sixteen), forwards]
-    page = ROOT / "docs" / "benchmarks" / f"where-{file_name(found['processor'])}.md"
+    page = ROOT / "docs" / "benchmarks" / f"where-{machine.file_name(found['processor'])}.md"
     content = "\n\n".join(["# Where a query's time goes: `make where-time-goes`", about, *tables])
     page.write_text(f"{content}\n", encoding="utf-8")
     link = (
@@ -119,14 +119,6 @@ def encoder_environment(service: Service) -> dict[str, str]:
             pairs = Path(f"/proc/{process}/environ").read_text(errors="replace").split("\0")
             return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
     raise RuntimeError("the service has no process of the encoder")
-
-
-def file_name(processor: str) -> str:
-    """
-    >>> file_name("Intel(R) Xeon(R) Processor @ 2.60GHz")
-    'intel-xeon-processor-2-60ghz'
-    """
-    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", processor.lower())).strip("-")
 
 
 def _forward(forward: BareForward, texts: list[str], call_texts: int, pause: float) -> list[float]:

@@ -14,3 +14,4 @@ def test_a_chart_shows_its_services_and_is_reproducible(tmp_path: Path) -> None:
     assert all(word in words for word in ("float16", "int8", "baseline, 16 clients", "requests/s"))
     first = files[0].read_bytes()
     assert draw(curves, 27.0, tmp_path)[0].read_bytes() == first
+    assert [file.name for file in draw(curves, 27.0, tmp_path, "model-processor-")] == ["model-processor-clients.svg"]

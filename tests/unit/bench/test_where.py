@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from bench.kernel_counts import counts, of_thread, total
+from bench.machine import file_name
+from bench.page import END as RESULTS_END
 from bench.parts import NOT_FOUND, Watched, parts
-from bench.report import END as RESULTS_END
 from bench.stage_counts import of_metrics, of_statistics, since
-from bench.where import BEGIN, END, PAGE, file_name
+from bench.where import BEGIN, END, PAGE
 from bench.where_tables import of_forwards, of_parts, of_processes
 
 STATUS = "Name:\tpython: a\nState:\tS (sleeping)\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n"
