@@ -68,7 +68,9 @@ def summarize(seen: Overload, judge_times: bool = True) -> dict[str, Any]:
     violations = [f"{counts[verdict]} {verdict.value}" for verdict in counts if verdict not in _ALLOWED]
     if sent_rate < FULL_SPEED * seen.rate:
         violations.append(f"only {sent_rate:.0f} requests a second were sent in place of {seen.rate:.0f}")
-    if not accepted or percentile(accepted, 99) > DEADLINE_SECONDS:
+    if not accepted:
+        violations.append("nothing was taken on")
+    elif judge_times and percentile(accepted, 99) > DEADLINE_SECONDS:
         violations.append("p99 of what was taken on was over the deadline")
     if not refused or not seen.inside:
         violations.append("nothing was refused: it was no overload")
