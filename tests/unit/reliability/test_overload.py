@@ -85,6 +85,7 @@ def test_a_promise_that_is_broken_is_told(broken: Callable[[Overload], None], to
 
 def test_a_short_run_tells_times_and_judges_the_rest() -> None:
     seen = good()
+    late(seen)
     slow_after(seen)
     seen.inside = [0.011] * 100
     change_verdict(seen, Verdict.WRONG)
