@@ -12,9 +12,15 @@ from types import SimpleNamespace
 from typing import Any
 
 from bench.modules import load_module, version_folder
-from bench.services import ROOT
+from runtime.layout import OWN_BACKENDS
 
 WARM_UP = 10  # calls of each task that do not count
+
+
+def backend() -> Any:
+    """The encoder's backend as a module, with those beside it that it imports, as Triton runs it."""
+    sys.path.insert(0, str(OWN_BACKENDS / "pytorch"))
+    return load_module(OWN_BACKENDS / "pytorch" / "model.py")
 
 
 def _step(repository: Path) -> Any:
@@ -27,7 +33,7 @@ def _step(repository: Path) -> Any:
     described = json_format.MessageToDict(config, preserving_proto_field_name=True)
     utilities: Any = SimpleNamespace(get_model_dir=lambda: str(version_folder(repository, "encoder")))
     sys.modules["triton_python_backend_utils"] = utilities
-    step = load_module(ROOT / "runtime" / "backends" / "pytorch" / "model.py").TritonPythonModel()
+    step = backend().TritonPythonModel()
     step.initialize({"model_config": json.dumps({"parameters": {}, **described})})
     return step
 

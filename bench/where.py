@@ -30,7 +30,7 @@ EXCHANGES = 300
 FORWARDS = 150  # of one text, after each pause
 JOINED_FORWARDS = 30  # of the texts of 16 clients' calls
 PAUSES = (0.0, 0.002, 0.005, 0.02)  # seconds
-_THREAD_SETTINGS = re.compile(r"OMP|MKL|OPENBLAS|MALLOC|GLIBC|ENCODER_THREADS")
+_ENCODER_SETTINGS = re.compile(r"OMP|MKL|OPENBLAS|MALLOC|GLIBC|ENCODER_")
 
 
 def main() -> int:
@@ -46,8 +46,8 @@ def main() -> int:
         one = watch(service, triton_port, lambda: _one_client(service, queries))
         sixteen = watch(service, triton_port, lambda: _clients(service, 16, queries))
         exchange = exchange_seconds(triton_port, one.wall)
-    threads = {name: value for name, value in environment.items() if _THREAD_SETTINGS.search(name)}
-    with BareForward(repository(subject, precision), "bench.step_forward", {**os.environ, **threads}) as forward:
+    settings = {name: value for name, value in environment.items() if _ENCODER_SETTINGS.search(name)}
+    with BareForward(repository(subject, precision), "bench.step_forward", {**os.environ, **settings}) as forward:
         pauses = [(pause, *_forward(forward, queries.take(FORWARDS), 1, pause)) for pause in PAUSES]
         columns = [add_up(each, exchange, forward, queries) for each in (one, sixteen)]
     publish(one, sixteen, where_tables.of_parts(*columns), where_tables.of_forwards(pauses), precision, crowd)

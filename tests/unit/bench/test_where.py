@@ -1,13 +1,16 @@
 """Where a query's time goes: what the kernel, the proxy and Triton count, and the parts that add up."""
 
 import os
+import sys
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bench import step_forward
 from bench.kernel_counts import counts, of_thread, total
 from bench.machine import file_name
 from bench.page import END as RESULTS_END
@@ -143,3 +146,10 @@ def test_a_processors_file_and_the_pages_marks() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert text.count(BEGIN) == text.count(END) == 1
     assert RESULTS_END not in text
+
+
+def test_the_encoders_backend_is_found_with_what_it_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "encoder_kernels", raising=False)
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", SimpleNamespace())
+    assert step_forward.backend().TritonPythonModel
