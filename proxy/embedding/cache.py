@@ -131,8 +131,7 @@ class CachingEmbedder(AroundEmbedder):
             for passenger in passengers:
                 answer, rows = await passenger.answer()
                 if answer.model != model:  # another took its place meanwhile: what was found is of no use beside it
-                    _, normalize, truncation, _ = keys[0]
-                    return await self._compute([text for *_, text in keys], normalize, deadline, truncation)
+                    return await self._compute_keys(keys, deadline)
                 stages = max(stages, answer.stages, key=lambda each: each.total)  # they were under way at one time
                 found.update((key, answer.rows([row])) for key, row in zip(passenger.keys, rows, strict=True))
         finally:
